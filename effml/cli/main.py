@@ -1,0 +1,75 @@
+"""The `effml` command: gathers the verbs and turns every outcome into one line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from effml.cli import compare, data, describe, doctor, figures, listing, run, show, status, sweep, table
+from effml.errors import Outcome
+
+app = typer.Typer(
+    name="effml",
+    help="Find out whether an efficient machine-learning method really pays.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+app.command("list")(listing.list_experiments)
+app.command("describe")(describe.describe)
+app.command("run")(run.run)
+app.command("sweep")(sweep.sweep)
+app.command("show")(show.show)
+app.command("status")(status.status)
+app.command("table")(table.table)
+app.command("plot")(figures.plot)
+app.command("report")(figures.report)
+app.command("compare")(compare.compare)
+app.command("reproduce")(compare.reproduce)
+app.command("gc")(status.gc)
+app.add_typer(data.app, name="data")
+app.command("doctor")(doctor.doctor)
+
+
+@app.callback()
+def options(
+    traceback: bool = typer.Option(False, "--traceback", help="Show the full traceback of a failure."),
+    version: bool = typer.Option(False, "--version", help="Print the version and end."),
+) -> None:
+    """Run, sweep and tabulate efficient-ML experiments, measured against honest baselines on this machine."""
+    if version:
+        import effml
+
+        print(f"effml {effml.__version__}")
+        raise typer.Exit
+    if traceback:
+        os.environ["EFFML_TRACEBACK"] = "1"
+
+
+def main() -> None:
+    """Run the command line; the process ends with the outcome's exit code."""
+    words = sys.argv[1:]
+    # --traceback is understood anywhere on the line, because it is added when something has just failed.
+    if "--traceback" in words:
+        words = ["--traceback", *(word for word in words if word != "--traceback")]
+    try:
+        app(args=words)
+    except Outcome as outcome:
+        if os.environ.get("EFFML_TRACEBACK"):
+            raise
+        print(f"effml: {outcome}", file=sys.stderr)
+        sys.exit(outcome.code)
+    except KeyboardInterrupt:
+        print("effml: interrupted", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:  # `effml ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except Exception as error:
+        if os.environ.get("EFFML_TRACEBACK"):
+            raise
+        print(f"effml: {type(error).__name__}: {error} (a bug; --traceback shows where)", file=sys.stderr)
+        sys.exit(1)

@@ -1,0 +1,46 @@
+"""`effml table`: the papers' tables from stored rows."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from effml.cli import complete
+from effml.cli.words import Results
+
+
+def table(
+    what: Annotated[
+        str, typer.Argument(help="EXPERIMENT.TABLE, EXPERIMENT or all.", autocompletion=complete.tables)
+    ] = "all",
+    format: Annotated[str, typer.Option("--format", help="md, latex, csv or json.")] = "md",
+    check: Annotated[
+        bool, typer.Option("--check", help="Fail (exit 5) when a committed table differs from its rows.")
+    ] = False,
+    update: Annotated[
+        bool, typer.Option("--update", help="Gather rows and rewrite the committed tables (`make tables`).")
+    ] = False,
+    smoke: Annotated[bool, typer.Option("--smoke", help="Let runs of the smoke preset fill cells, too.")] = False,
+    results: Results = None,
+) -> None:
+    """Tables beside the papers' numbers: mean ± standard deviation over seeds, marked by evidence and device."""
+    from effml.errors import UserError
+    from effml.experiments.core import committed, store
+    from effml.experiments.core.places import results_root
+    from effml.experiments.core.render import FORMATS, render
+    from effml.experiments.core.tables import build
+
+    if format not in FORMATS:
+        raise UserError(f"unknown format '{format}'; there is {', '.join(FORMATS)}")
+    root = results_root(results)
+    wanted = committed.select(what)
+    if update:
+        committed.update(root)
+        return
+    if check:
+        committed.check(root, wanted)
+        return
+    for index, (experiment, chosen) in enumerate(wanted):
+        view = build(experiment, chosen, store.all_rows(root, experiment.name), smoke=smoke)
+        print(("\n" if index and format == "md" else "") + render(view, format), end="")

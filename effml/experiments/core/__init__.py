@@ -1,0 +1,1 @@
+"""What every experiment shares: registry, config, run, store, engines, measuring, tables."""

@@ -1,0 +1,87 @@
+"""Every mistake gets one line that names it and the remedy, the right exit code, and no row."""
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (["run", "toyy"], 2, ["unknown experiment 'toyy'", "did you mean toy"]),
+        (["run", "toy", "--dataset", "alpa"], 2, ["unknown data set 'alpa'", "did you mean alpha"]),
+        (["run", "toy", "dataset=alpa"], 2, ["unknown data set 'alpa'", "did you mean alpha"]),
+        (["run", "toy", "--preset", "smok"], 2, ["unknown preset 'smok'", "smoke"]),
+        (["run", "toy", "model.kk=16"], 2, ["no option 'model.kk'", "model.k (int, 1 to 256)"]),
+        (["run", "toy", "model.k=abc"], 2, ["model.k", "'abc'", "int, 1 to 256"]),
+        (["run", "toy", "model.k="], 2, ["model.k", "int, 1 to 256"]),
+        (["run", "toy", "model.k=null"], 2, ["model.k", "int, 1 to 256"]),
+        (["run", "toy", "model.k=1.5"], 2, ["model.k", "int, 1 to 256"]),
+        (["run", "toy", "model.k=0"], 2, ["model.k=0 is out of range", "1 to 256"]),
+        (["run", "toy", "model.k=300"], 2, ["model.k=300 is out of range", "1 to 256"]),
+        (["run", "toy", "model.kind=gnc"], 2, ["model.kind=gnc is not allowed", "did you mean gcn"]),
+        (["run", "toy", "model.rate=nan"], 2, ["model.rate"]),
+        (["run", "toy", "model.sizes=[1,0]"], 2, ["model.sizes", "at least 1"]),
+        (["run", "toy", "model.sizes=[1,a]"], 2, ["model.sizes", "list of int"]),
+        (["run", "toy", "model.kind=gcn", "model.k=200"], 2, ["needs model.kind=sage"]),
+        (["run", "toy", "model=3"], 2, ["'model' is a group", "model.k"]),
+        (["run", "toy", "model.k"], 2, ["not key=value"]),
+        (["run", "toy", "+x=1"], 2, ["cannot be added"]),
+        (["run", "toy", "~model.k=1"], 2, ["cannot be added or removed"]),
+        (["run", "toy", "model.k=1,2"], 2, ["effml sweep toy model.k="]),
+        (["run", "toy", "seed=3"], 2, ["--seed"]),
+        (["run", "toy", "--device", "gpu9"], 2, ["unknown device 'gpu9'", "cpu"]),
+        (["run", "toy", "--dataset", "alpha", "dataset=beta"], 2, ["contradict"]),
+        (["run", "toy", "end=user"], 2, ["your mistake"]),
+        (["run", "toy", "end=missing"], 4, ["effml data get toy"]),
+        (["run", "toy", "end=raise"], 1, ["ValueError", "told to raise", "log.txt"]),
+        (["describe", "toyy"], 2, ["did you mean toy"]),
+        (["table", "toy.qualty"], 2, ["did you mean toy.quality"]),
+        (["table", "toy", "--format", "word"], 2, ["md, latex, csv, json"]),
+        (["show", "nothing"], 2, ["no run 'nothing'"]),
+        (["sweep", "toy", "--grid", "kss"], 2, ["unknown named sweep 'kss'", "ks"]),
+        (["sweep", "toy", "--seeds", "5:0"], 2, ["--seeds 5:0"]),
+        (["sweep", "toy", "--engine", "pbs"], 2, ["unknown engine 'pbs'"]),
+        (["sweep", "toy", "model.rate=interval(0,1)"], 2, ["interval"]),
+        (["runn", "toy"], 2, ["No such command", "run"]),
+    ],
+)
+def test_mistake_is_named_in_one_line(effml, words, code, told):
+    ended = effml(*words)
+    assert ended.code == code
+    assert "Traceback" not in ended.err
+    assert "append" not in ended.err  # Hydra's advice to add `+` teaches the wrong thing
+    for part in told:
+        assert part in ended.err
+    lines = [line for line in ended.err.splitlines() if line.startswith("effml: ")]
+    assert len(lines) == (0 if words[0] == "runn" else 1)
+
+
+def test_results_folder_that_cannot_be_made(effml, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("EFFML_RESULTS", str(tmp_path / "file"))
+    ended = effml("run", "toy")
+    assert ended.code == 4
+    assert "cannot be written" in ended.err and "--results" in ended.err
+
+
+def test_bad_yaml_is_named(effml, tmp_path, monkeypatch):
+    folder = tmp_path / "mine" / "conf" / "experiment" / "toy"
+    folder.mkdir(parents=True)
+    (folder / "broken.yaml").write_text("model: {k: [1\n")
+    (folder / "wrong.yaml").write_text("model: {kk: 1}\n")
+    monkeypatch.setenv("EFFML_PATH", f"{tmp_path / 'mine'}:{monkeypatch_path()}")
+    assert "broken.yaml" in effml("run", "toy", "--preset", "broken").err
+    ended = effml("run", "toy", "--preset", "wrong")
+    assert ended.code == 2 and "model.k" in ended.err
+
+
+def monkeypatch_path() -> str:
+    import os
+
+    return os.environ["EFFML_PATH"]
+
+
+def test_failed_run_leaves_a_whole_row_with_the_log(effml):
+    effml("run", "toy", "end=raise")
+    ended = effml("show", "last", "row")
+    assert '"status": "failed"' in ended.out and '"class": "ValueError"' in ended.out
+    assert "Traceback" in effml("show", "last", "log").out

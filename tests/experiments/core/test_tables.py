@@ -1,0 +1,75 @@
+"""Which measurement fills which cell."""
+
+from effml.experiments.core.render import cell_text, number, render
+from effml.experiments.core.spec import Table
+from effml.experiments.core.tables import Cell, build
+from tests.fixtures.added.experiments.toy.config import EXPERIMENT as TOY
+
+TABLE = TOY.tables[0]
+
+
+def row(
+    value,
+    k=8,
+    seed=0,
+    hash="a" * 64,
+    run="20260101T000000",
+    device="CPU",
+    status="ok",
+    evidence="measured",
+    table="quality",
+):
+    item = {"table": "quality", "labels": {"dataset": "alpha", "k": k}, "metric": "accuracy", "value": value, "unit": "1",
+            "evidence": evidence}  # fmt: skip
+    return {"experiment": "toy", "config_hash": hash, "seed": seed, "run_id": f"{run}-{hash[:8]}-s{seed}", "status": status,
+            "device": {"name": device}, "measurements": [item], "preset": "default"}  # fmt: skip
+
+
+def cells(*rows, paper=False):
+    view = build(TOY, TABLE, list(rows), paper=paper)
+    return {line.labels["k"]: line.cells for line in view.lines}, view
+
+
+def test_seeds_are_averaged_with_their_spread():
+    found, _ = cells(row(0.8, seed=0), row(0.9, seed=1), row(1.0, seed=2))
+    cell = found[8]["accuracy"]
+    assert abs(cell.value - 0.9) < 1e-12 and abs(cell.sd - 0.1) < 1e-12 and cell.n == 3
+
+
+def test_the_newest_row_of_a_seed_wins_and_a_newer_config_replaces_an_older():
+    found, _ = cells(row(0.1, run="20260101T000000"), row(0.2, run="20260102T000000"))
+    assert found[8]["accuracy"].value == 0.2 and found[8]["accuracy"].n == 1
+    old = [row(0.1, seed=s) for s in range(3)]
+    found, _ = cells(*old, row(0.5, hash="b" * 64, run="20260103T000000"))
+    assert found[8]["accuracy"].value == 0.5 and found[8]["accuracy"].n == 1
+
+
+def test_failed_rows_fill_nothing():
+    found, view = cells(row(0.5, status="failed"))
+    assert not found and view.lines == []
+
+
+def test_devices_stand_in_columns_of_their_own():
+    _, view = cells(row(0.5, device="CPU"), row(0.6, device="GPU"))
+    assert [column.name for column in view.columns] == ["accuracy [CPU]", "accuracy [GPU]"]
+
+
+def test_weaker_evidence_marks_the_cell():
+    found, view = cells(row(0.5, seed=0), row(0.7, seed=1, evidence="simulated"))
+    assert found[8]["accuracy"].evidence == "simulated"
+    assert "‡" in render(view, "md") and "stand-in" in render(view, "md")
+
+
+def test_rows_sort_numbers_by_size_and_given_order_first():
+    _found, view = cells(*(row(0.5, k=k, hash=f"{k:064d}") for k in (16, 2, 8)))
+    assert [line.labels["k"] for line in view.lines] == [2, 8, 16]
+    ordered = Table("quality", "t", rows=("k",), metrics=("accuracy",), order={"k": [16]})
+    view = build(TOY, ordered, [row(0.5, k=k, hash=f"{k:064d}") for k in (16, 2, 8)], paper=False)
+    assert [line.labels["k"] for line in view.lines] == [16, 2, 8]
+
+
+def test_numbers_keep_significant_digits():
+    assert number(0.94731) == "0.947" and number(12.345) == "12.3" and number(491520) == "491,520"
+    assert number(1.5e-7) == "1.50e-07" and number(None) == "—"
+    assert cell_text(Cell(0.94731, 0.0021, 3, "1", "measured", "CPU")) == "0.947 ± 0.002 (3)"
+    assert cell_text(Cell(None, None, 0, "1", "measured", "CPU", note="out of memory")) == "n/a (out of memory)"
