@@ -1,0 +1,10 @@
+module add_select(
+  input sel,
+  input [15:0] a,
+  input [15:0] b,
+  input [15:0] c,
+  input [15:0] d,
+  output [16:0] y
+);
+  assign y = sel ? a + b : c + d;
+endmodule
