@@ -1,0 +1,1 @@
+"""FlashVideo: what retention buys when video is generated token by token."""
