@@ -1,0 +1,216 @@
+"""Accuracy against budget: each method walks from the all-ReLU network down its budgets, each point from the last one.
+
+Every point has the same number of optimiser steps for every method and is kept as a stage, so that an interrupted curve
+goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from effml.experiments.autorep.config import Config
+from effml.experiments.autorep.data import Data
+from effml.experiments.autorep.networks import Method, budget_of, model_name, student
+from effml.experiments.core.run import Run
+from effml.models.reduction.fit import Objective, accuracy
+from effml.models.reduction.mask import ReluMask
+from effml.models.reduction.network import GatedNetwork
+from effml.models.reduction.point import Recipe, reach, start
+from effml.models.reduction.strategies import GateSettings
+
+
+@dataclass(frozen=True)
+class Reached:
+    """A network at a budget: its state that was best on held-out images, and what the tables say of it."""
+
+    method: Method
+    budget: str
+    relus: int
+    state: dict[str, Tensor]
+    accuracy: float
+    figures: dict[str, float]
+
+
+class Diverged(Exception):
+    """A point whose loss is no longer finite: an outcome of its method, which ends the method's curve."""
+
+    def __init__(self, budget: str, why: str) -> None:
+        super().__init__(why)
+        self.budget = budget
+
+
+def settings_of(config: Config, **changes: Any) -> GateSettings:
+    """The gates' settings."""
+    gate = config.gate
+    given = {
+        "threshold": gate.threshold,
+        "spread": gate.spread,
+        "rate": gate.rate,
+        "pressure": gate.pressure,
+        "snl_rate": gate.snl_rate,
+        "snl_strength": gate.snl_strength,
+        "snl_growth": gate.snl_growth,
+        "snl_look": gate.snl_look,
+    }
+    return GateSettings(**{**given, **changes})
+
+
+def recipe_of(config: Config, steps: int) -> Recipe:
+    """The training of a point of `steps` steps."""
+    train = config.train
+    return Recipe(
+        steps,
+        train.selecting,
+        train.rate,
+        train.polynomial_rate,
+        train.probe_batches,
+        train.check_every,
+        train.bfloat16,
+    )
+
+
+def curve(
+    config: Config,
+    run: Run,
+    data: Data,
+    teacher: GatedNetwork,
+    method: Method,
+    budgets: list[str],
+    steps: int,
+    settings: GateSettings,
+    label: str,
+    gates: str | None = None,
+    mask: ReluMask | None = None,
+) -> Iterator[tuple[Reached, GatedNetwork]]:
+    """Each budget in falling order, with the network at its best there (the curve goes on from its last state).
+
+    Raises:
+        Diverged: at a point whose loss is no longer finite.
+    """
+    network = student(config, run, data, teacher, method, gates)
+    objective = Objective(teacher, weight=config.train.distillation)
+    recipe = recipe_of(config, steps)
+    seed = int(run.numpy("masks").integers(2**31))
+    start(network, method.replacement, data.batches, recipe.probe_batches)
+    if mask is not None:
+        mask.apply(network)
+    wanted = {text: budget_of(text, network, method, config.cost.protocol) for text in budgets}
+    for text, budget in sorted(wanted.items(), key=lambda item: -item[1]):
+        name = f"{label}-{method}-{text}"
+
+        def make(name: str = name, budget: int = budget) -> dict[str, Any]:
+            began = time.perf_counter()
+
+            def load(part: str) -> dict[str, Any] | None:
+                saved = run.saved("checkpoint")
+                return saved["state"] if saved is not None and saved["key"] == f"{name}-{part}" else None
+
+            point = reach(
+                network,
+                budget,
+                method.strategy,
+                method.replacement,
+                data.batches,
+                objective,
+                recipe,
+                settings,
+                run.generator("gates"),
+                seed,
+                data.held_out,
+                load,
+                lambda part, state: run.save("checkpoint", {"key": f"{name}-{part}", "state": state}),
+            )
+            for part, fitted in (("select", point.selecting), ("fit", point.fitted)):
+                for step, loss, score in fitted.curve:
+                    run.step(fit=name, part=part, step=step, loss=loss, held_out=score)
+            figures = {
+                "closed": float(point.settled.closed),
+                "opened": float(point.settled.opened),
+                "flips": float(point.settled.flips),
+                "steps": float(point.selecting.steps + point.fitted.steps),
+                "step_seconds": (time.perf_counter() - began) / steps,
+            }
+            last = network.state_dict()
+            return {"last": last, "best": point.fitted.best_state or last, "figures": figures}
+
+        try:
+            stage = run.stage(name, make)
+        except FloatingPointError as error:
+            run.log(f"{method} at {text}: {error}")
+            raise Diverged(text, str(error)) from error
+        network.freeze()
+        network.load_state_dict(stage["last"])
+        stage["figures"]["accuracy_last"] = accuracy(network, *data.test)
+        network.load_state_dict(stage["best"])
+        share = accuracy(network, *data.test)
+        reached = Reached(method, text, network.kept, stage["best"], share, {**stage["figures"], "accuracy": share})
+        run.log(
+            f"{method} at {text}: {network.kept:,} of {network.total:,} ReLUs, test accuracy {share:.4f} "
+            f"({reached.figures['steps']:.0f} steps)"
+        )
+        yield reached, network
+        network.load_state_dict(stage["last"])
+
+
+def measure_curves(config: Config, run: Run, data: Data, teacher: GatedNetwork, methods: list[Method]) -> list[Reached]:
+    """Train and record every method's curve; masks are kept as files, and counts are read from their bits.
+
+    Raises:
+        UserError: with `model.mask`: not a mask, or one of another architecture.
+    """
+    mask = None if config.model.mask is None else ReluMask.load(Path(config.model.mask))
+    budgets = config.train.budgets
+    if mask is not None:
+        methods, budgets = [Method("mask", method.replacement) for method in methods], [str(mask.kept)]
+    top = accuracy(teacher, *data.test)
+    everything: list[Reached] = []
+    for method in run.progress(list(dict.fromkeys(methods)), "curves"):
+        labels = {"dataset": data.name, "model": model_name(config), **vars(method)}
+        run.record("accuracy", {**labels, "budget": "100%"}, "accuracy", top)
+        steps, settings = config.train.steps, settings_of(config)
+        last: tuple[Reached, GatedNetwork] | None = None
+        try:
+            for reached, network in curve(
+                config, run, data, teacher, method, budgets, steps, settings, "curve", mask=mask
+            ):
+                path = run.artifact(f"masks/{method}-{reached.budget.replace('%', 'pc')}.npz")
+                ReluMask.of(network, method=str(method), budget=reached.budget, seed=run.seed).save(path)
+                record_point(run, labels, reached, network, ReluMask.load(path))
+                everything.append(reached)
+                last = reached, network
+        except Diverged as diverged:
+            where = {**labels, "budget": diverged.budget}
+            run.record("accuracy", where, "accuracy", None, note=f"diverged: {diverged}")
+        if last is not None:
+            record_layers(config, run, data, labels, *last)
+    return everything
+
+
+def record_point(run: Run, labels: dict[str, Any], reached: Reached, network: GatedNetwork, mask: ReluMask) -> None:
+    """One point of the accuracy table, and how it was reached."""
+    where = {**labels, "budget": reached.budget}
+    run.record("accuracy", where, "accuracy", reached.accuracy)
+    run.record("points", where, "relus", mask.kept)
+    run.record("points", where, "sites", network.total)
+    for metric, value in reached.figures.items():
+        run.record("points", where, metric, value)
+
+
+def record_layers(
+    config: Config, run: Run, data: Data, labels: dict[str, Any], reached: Reached, network: GatedNetwork
+) -> None:
+    """What is left in each layer at the smallest budget, and how large its pre-activations are."""
+    network.load_state_dict(reached.state)
+    network.meter(data.batches.plain(config.train.probe_batches))
+    for index, (name, site) in enumerate(network.sites.items(), 1):
+        where = {**labels, "budget": reached.budget, "layer": f"{index:02d} {name}"}
+        run.record("layers", where, "relus", site.kept)
+        run.record("layers", where, "sites", site.size)
+        run.record("layers", where, "share_kept", site.kept / site.size)
+        run.record("layers", where, "largest", float(site.meter.largest.max()))
