@@ -1,0 +1,1 @@
+"""Graph of Thoughts, measured on real models at equal budget."""
