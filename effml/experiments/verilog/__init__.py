@@ -1,0 +1,1 @@
+"""Verilog by language models, refined against real tools."""
