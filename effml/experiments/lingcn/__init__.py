@@ -1,0 +1,1 @@
+"""LinGCN: skeleton graph networks on encrypted joints."""

@@ -1,0 +1,181 @@
+"""Options, metrics and tables of LinGCN: linearized graph networks, and their inference on encrypted skeletons."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from effml.errors import UserError
+from effml.experiments.core.spec import Cost, Dataset, Experiment, Metric, Plot, Table, group, option
+
+SUITES = ("train", "encrypt", "micro", "serve", "all")
+METHODS = ("node", "layer")
+SIZES = {"3-128": ((64, 128, 128), (1, 2, 1)), "3-256": ((128, 256, 256), (1, 2, 1)),
+         "6-256": ((64, 64, 128, 128, 256, 256), (1, 1, 2, 1, 2, 1))}  # fmt: skip
+BACKENDS = ("pyfhel", "sealapi", "simulator")
+
+
+@dataclass
+class Model:
+    size: str = option("own", "a backbone of the paper, or own: channels and strides", choices=("own", *SIZES))
+    channels: list[int] = option([8, 8, 8], "channels of each block", low=1)
+    strides: list[int] = option([1, 1, 1], "frames taken by each block: every one, every second ...", low=1, high=4)
+    frames: int = option(32, "frames to which every sequence is resampled", low=2)
+
+
+@dataclass
+class Teacher:
+    epochs: int = option(30, "epochs of the all-ReLU network", low=1)
+    rate: float = option(0.1, "its learning rate (SGD, momentum 0.9, cosine)", low=0.0)
+    weight_decay: float = option(1e-4, "weight decay of every stage", low=0.0)
+    dropout: float = option(0.0, "dropout of the teacher, but for its first block; paper 0.5", low=0.0, high=0.9)
+
+
+@dataclass
+class Linearize:
+    epochs: int = option(8, "epochs in which gates are learned, ReLU where they are open", low=1)
+    rate: float = option(0.01, "learning rate of weights and gates", low=0.0)
+    aim: str = option("targets", "reach each of train.targets, or take n as a fixed mu leaves it (paper)",
+                      choices=("targets", "mu"))  # fmt: skip
+    mu: float = option(1.0, "weight of the penalty on the share of open gates", low=0.0)
+    growth: float = option(1.5, "growth of mu each epoch while a target is not reached", low=1.0)
+
+
+@dataclass
+class Replace:
+    epochs: int = option(20, "epochs with polynomials, gates fixed", low=1)
+    rate: float = option(0.01, "learning rate", low=0.0)
+    start: str = option("identity", "first polynomials: near the identity (paper), or fitted to ReLU on training data",
+                        choices=("identity", "fitted"))  # fmt: skip
+    square_scale: float = option(0.01, "factor between stored and effective quadratic coefficients", low=0.0)
+    limit: float = option(2.0, "bound of stored coefficients", low=0.0)
+    offset: bool = option(True, "train the constant term, as the paper prints it; its published program does not")
+
+
+@dataclass
+class Distil:
+    eta: float = option(0.2, "share of the teacher's softened logits (T = 4) in place of labels", low=0.0, high=1.0)
+    phi: float = option(200.0, "weight of the attention maps of block outputs", low=0.0)
+
+
+@dataclass
+class Train:
+    methods: list[str] = option(["node", "layer"], "what may differ between nodes of a block: the position of its "
+                                "nonlinearity (LinGCN), or nothing", choices=METHODS)  # fmt: skip
+    targets: list[int] = option([6, 4, 2, 1], "nonlinear layers to reach; twice the blocks keeps all of them", low=0)
+    batch: int = option(16, "sequences in a batch", low=2)
+    held_out: float = option(0.15, "share of training sequences by which states are chosen", low=0.01, high=0.5)
+    augment: bool = option(True, "turn, scale and crop training sequences at random")
+    lookahead: int = option(6, "steps between Lookahead's syntheses in the last two stages; 0 without", low=0)
+    check_every: int = option(2, "epochs between looks at held-out sequences", low=1)
+
+
+@dataclass
+class Encrypt:
+    targets: list[int] = option([2, 6], "nonlinear layers of the encrypted networks", low=0)
+    model: str | None = option(None, "a network written by suite=train (.npz), in place of training one")
+    backend: str = option("pyfhel", "library that computes on ciphertexts", choices=BACKENDS)
+    compare: list[str] = option(["sealapi"], "libraries that must give the same logits", choices=BACKENDS)
+    baseline: bool = option(True, "all-polynomial, unfused network beside it (CryptoGCN's way)")
+    workers: int = option(2, "processes among which the nodes of the graph are divided", low=1)
+    batches: int = option(1, "ciphertext batches that are timed", low=1)
+    sequences: int = option(16, "test sequences whose encrypted answer is compared with the plain one", low=1)
+    scale_bits: int = option(33, "bits of the scale and of the inner primes", low=20, high=60)
+    end_bits: int = option(47, "bits of the first and of the special prime", low=20, high=60)
+    insecure: bool = option(False, "allow parameters below 128-bit security")
+
+
+@dataclass
+class Micro:
+    rounds: int = option(5, "interleaved rounds of each operation", low=3)
+    log_rings: list[int] = option([13, 14], "log2 of the ring sizes", low=12, high=16)
+    backends: list[str] = option(["pyfhel", "sealapi"], "libraries", choices=BACKENDS)
+
+
+@dataclass
+class Serve:
+    channel: str = option(
+        "socket", "how client and server talk: a loopback socket, or files", choices=("socket", "files")
+    )
+    port: int = option(0, "TCP port on this machine; 0 for any", low=0, high=65535)
+    timeout: float = option(900.0, "seconds after which the server is stopped", low=1.0, unit="s")
+
+
+@dataclass
+class Config:
+    suite: str = option("train", "what to run", choices=SUITES)
+    dataset: Dataset = group(Dataset)
+    model: Model = group(Model)
+    teacher: Teacher = group(Teacher)
+    linearize: Linearize = group(Linearize)
+    replace: Replace = group(Replace)
+    distil: Distil = group(Distil)
+    train: Train = group(Train)
+    encrypt: Encrypt = group(Encrypt)
+    micro: Micro = group(Micro)
+    serve: Serve = group(Serve)
+
+    def check(self) -> None:
+        channels, strides = self.shape()
+        if len(channels) != len(strides):
+            raise UserError(
+                f"model.channels names {len(channels)} blocks and model.strides {len(strides)}; expected as many"
+            )
+        for key, targets in (("train.targets", self.train.targets), ("encrypt.targets", self.encrypt.targets)):
+            if too_many := [n for n in targets if n > 2 * len(channels)]:
+                raise UserError(
+                    f"{key}={too_many[0]} is more than the {2 * len(channels)} layers of {len(channels)} blocks"
+                )
+
+    def shape(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Channels and strides of the blocks."""
+        return SIZES.get(self.model.size, (tuple(self.model.channels), tuple(self.model.strides)))
+
+
+def _cost(config: Config) -> Cost:
+    """From 0.10 s for forward and backward of 16 sequences of 64 frames through three blocks of 16 channels, one core; of 240
+    sequences for training, more or less."""
+    channels, _ = config.shape()
+    step = 0.10 * config.train.batch / 16 * config.model.frames / 64 * sum(c**1.3 for c in channels) / (3 * 16**1.3)
+    points = len(config.train.methods) * (len(config.train.targets) if config.linearize.aim == "targets" else 1)
+    epochs = config.teacher.epochs + points * 1.4 * (config.linearize.epochs + config.replace.epochs)
+    return Cost(step * epochs * 240 / config.train.batch, 1e9, f"{points} networks after the teacher")
+
+
+_NET = ("dataset", "model")
+_RUN = "effml run lingcn --dataset {dataset}"
+
+EXPERIMENT = Experiment(
+    name="lingcn",
+    title="LinGCN: graph networks on encrypted skeletons, at 128-bit security",
+    paper="NeurIPS 2023, arXiv 2309.14331",
+    config=Config,
+    datasets=("articulated", "msraction3d", "ntu60", "skeleton-file"),
+    metrics=(
+        Metric("accuracy", "1", "share of right answers on test sequences, state chosen on held-out ones", better="higher"),
+        Metric("held_out", "1", "the same on the held-out sequences", better="higher"),
+        Metric("linearized", "1", "test accuracy with ReLU still in the open gates, before polynomials", better="higher"),
+        Metric("layers", "1", "nonlinear layers left, n: levels that activations take", better="lower"),
+        Metric("levels", "1", "multiplicative levels of one inference, 2 blocks + 1 + n", better="lower"),
+        Metric("forced", "1", "layers that had to be opened or closed by score after learning, to meet the target",
+               better="lower"),
+        Metric("mu", "1", "weight of the penalty when learning of gates ended"),
+        Metric("nodes", "1", "nodes that keep the nonlinearity at this position"),
+        Metric("parameters", "1", "trained numbers of the network"),
+        Metric("seconds", "s", "time", better="lower"),
+    ),
+    tables=(
+        Table("frontier", "Accuracy by nonlinear layers", rows=(*_NET, "method", "n"), metrics=("accuracy", "held_out"),
+              digits=4, fill=_RUN + " suite=train train.methods=[{method}] train.targets=[{n}]",
+              order={"method": ["teacher", "all-polynomial", "node", "layer", "cryptogcn"]},
+              note="n = twice the blocks keeps every nonlinearity, as a polynomial; the teacher has ReLUs, which cannot be "
+                   "computed on ciphertexts."),
+        Table("stages", "How each network was reached", rows=(*_NET, "method", "n"),
+              metrics=("layers", "levels", "forced", "mu", "linearized", "accuracy"), digits=4, fill=_RUN + " suite=train"),
+        Table("gates", "Nodes that keep the nonlinearity, by block and position",
+              rows=(*_NET, "method", "n", "block"), columns="position", metrics=("nodes",), digits=4,
+              fill=_RUN + " suite=train"),
+    ),
+    timed=lambda config: config.suite != "train",
+    cost=_cost,
+    plots=(Plot("frontier", "Accuracy by nonlinear layers", "frontier", "line", "n", "accuracy", series=(*_NET, "method")),),
+)  # fmt: skip
