@@ -1,9 +1,9 @@
-"""MaxK selection, `A @ CBSR` and its sampled backward on CPU (numba); deterministic, no atomics, no transposed graph.
+"""MaxK selection, `A @ CBSR` and its sampled backward on CPU (numba); deterministic, no atomics.
 
 Selection bisects on the bit patterns, read as integers that order like the floats they are. The forward scatters each
 neighbour's k values into a row of accumulators that stays in the L1 cache. The backward splits the *columns* of A over
 threads, so that no two of them add to the same row of dX. Both are bound by latency, not bandwidth, unless the rows that
-the next edges name are prefetched.
+the next edges name are prefetched. Where many columns are kept other ways are faster: see `expansion` and `_DENSE_SHARE`.
 
 16-bit values are widened to float32 on the way in (k * rows of them, against nnz * k products) and the result rounded
 once. An unweighted adjacency is one weight of 1 read with stride 0, so that it needs no second copy of each kernel.
@@ -26,13 +26,17 @@ from torch import Tensor
 
 from effml.kernels import pages
 from effml.kernels.csr import Csr
-from effml.kernels.maxk import avx512
+from effml.kernels.maxk import avx512, expansion, vectors
 from effml.kernels.maxk.cbsr import index_dtype
+from effml.kernels.spmm import cpu as spmm_cpu
 
 _AHEAD = np.uint64(16)  # edges between a prefetch and its use; 8 to 32 measure alike
 _CHUNKS = 64  # pieces of a parallel loop over rows
 _SMALLEST_PARALLEL = 1 << 18  # numbers to touch
 _MAX_COLUMN_BLOCKS = 8  # more would read dY once more each; further threads share rows instead
+# Where more than 2/5 of the columns are kept, adding to 4k and reading k bytes an edge costs more than reading a whole row
+# of dY: the dense product with the cached transpose, sampled afterwards, takes over.
+_DENSE_SHARE = 2.5
 _u = np.uint64  # unsigned offsets spare numba's test for negative indices and reach beyond 2^31
 
 # The integer that carries a float's bits, and the bits of +infinity.
@@ -223,14 +227,23 @@ def spgemm(adj: Csr, values: Tensor, index: Tensor, columns: int) -> Tensor:
     indptr = adj.indptr.numpy()
     edges = (indptr, adj.indices.numpy(), *_weights(adj, wide))
     bounds = _row_bounds(indptr, _CHUNKS)
+    kept = _flat(values.to(wide))
     with _on(_threads(adj.nnz * k + out.numel())):
-        _spgemm(*edges, _flat(values.to(wide)), _flat(index), columns, k, bounds, _flat(out))
+        masks = None
+        if wide == torch.float32 and expansion.pays(k, columns) and vectors.supported():
+            masks = expansion.column_masks(_flat(index), index.shape[0], k, columns, _CHUNKS)
+        if masks is None:
+            _spgemm(*edges, kept, _flat(index), columns, k, bounds, _flat(out))
+        else:
+            expansion.spgemm(*edges, kept, masks, columns, k, bounds, _flat(out))
     return out.to(values.dtype)
 
 
 def sspmm(adj: Csr, grad: Tensor, index: Tensor) -> Tensor:
     """See `reference.sspmm`."""
     wide, (sources, k), columns = _widened(grad.dtype), index.shape, grad.shape[1]
+    if _DENSE_SHARE * k > columns and adj.nnz * k >= _SMALLEST_PARALLEL:
+        return gather(spmm_cpu.multiply(adj.transpose(), grad), index)
     threads = _threads(adj.nnz * k)
     blocks = min(threads, _MAX_COLUMN_BLOCKS)
     split = column_split(adj, blocks)
@@ -238,7 +251,7 @@ def sspmm(adj: Csr, grad: Tensor, index: Tensor) -> Tensor:
     partial = pages.empty(groups, sources * k, dtype=wide).zero_()
     tasks = (split.numpy(), _row_bounds(adj.indptr.numpy(), groups), blocks)
     edges = (adj.indices.numpy(), *_weights(adj, wide))
-    permutes = wide == torch.float32 and columns <= avx512.MAX_COLUMNS and avx512.supported()
+    permutes = wide == torch.float32 and columns <= avx512.MAX_COLUMNS and vectors.supported()
     kernel = avx512.sspmm if permutes else _sspmm
     with _on(threads):
         kernel(*tasks, *edges, _flat(grad.to(wide)), _flat(index), columns, k, partial.numpy())

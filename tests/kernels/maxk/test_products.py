@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from effml.kernels.csr import Csr
-from effml.kernels.maxk import avx512, cpu, maxk, ops, reference, spgemm, sspmm
+from effml.kernels.maxk import avx512, cpu, maxk, ops, reference, spgemm, sspmm, vectors
 from tests.kernels.maxk.graphs import WEIGHTINGS, heavy_tailed, of_degrees, random_graph
 
 BACKENDS = ["reference", "numba"]
@@ -15,8 +15,8 @@ BACKENDS = ["reference", "numba"]
 def instructions(request, monkeypatch):
     """Both backward kernels, whatever this machine would choose."""
     if request.param == "portable":
-        monkeypatch.setattr(avx512, "supported", lambda: False)
-    elif not avx512.supported():
+        monkeypatch.setattr(vectors, "supported", lambda: False)
+    elif not vectors.supported():
         pytest.skip("no AVX-512 here")
 
 
@@ -213,7 +213,7 @@ def test_offsets_beyond_two_to_the_thirty_one(tmp_path):
     cpu._spgemm(ends, last, one, 1, floats, bytes_, columns, k, ends, out)
     assert out[-1] == 3.0 and not out[:-1].any()
 
-    kernel = avx512.sspmm if avx512.supported() else cpu._sspmm
+    kernel = avx512.sspmm if vectors.supported() else cpu._sspmm
     split = np.broadcast_to(np.zeros(1, np.int64), (rows, 2)).copy()  # no edges, but for the last row of A
     split[-1] = 0, 1
     back = np.zeros((1, k), np.float32)
