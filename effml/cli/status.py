@@ -47,9 +47,7 @@ def status(results: Results = None, json: Json = False) -> None:
     )
     for name in running:
         print(f"running: {name}", file=sys.stderr)
-    print(
-        "stale: made by code that has changed since; dead: killed before it wrote a row", file=sys.stderr
-    )
+    print("stale: made by code that has changed since; dead: killed before it wrote a row", file=sys.stderr)
 
 
 def gc(

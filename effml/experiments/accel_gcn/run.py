@@ -21,7 +21,7 @@ from effml.experiments.accel_gcn.config import MEAN, TWINS, Config
 from effml.experiments.accel_gcn.exact import exact
 from effml.experiments.accel_gcn.graphs import Case, load
 from effml.experiments.accel_gcn.providers import LIBRARIES, Product, providers, torch_csr
-from effml.experiments.core.measure import Timing, copy_bandwidth, interleave, synchronize
+from effml.experiments.core.measure import Timing, copy_bandwidth, interleave, roof_share, synchronize
 from effml.experiments.core.run import Run
 from effml.kernels import Csr, spmm
 from effml.kernels.spmm.partition import PUBLISHED, RECORD_BYTES, group_bytes, group_count, partition
@@ -32,10 +32,10 @@ TOLERANCE = {"fp32": 1e-5, "bf16": 2**-7, "fp16": 2**-9}
 
 
 def run(config: Config, run: Run) -> None:
-    bandwidth = copy_bandwidth(run.device) / 1e9
-    run.record("machine", {"operand": "256 MiB"}, "copy_bandwidth", bandwidth, evidence="measured")
+    bandwidth = copy_bandwidth(run.device)
+    run.record("machine", {"operand": "256 MiB"}, "copy_bandwidth", bandwidth / 1e9, evidence="measured")
     if config.suite in ("kernel", "all"):
-        kernel(config, run)
+        kernel(config, run, bandwidth)
     if config.suite in ("ablation", "all"):
         ablation(config, run)
     if config.suite in ("partition", "all"):
@@ -44,8 +44,8 @@ def run(config: Config, run: Run) -> None:
         convolution(config, run)
 
 
-def kernel(config: Config, run: Run) -> None:
-    """Every graph at every width by every provider."""
+def kernel(config: Config, run: Run, bandwidth: float) -> None:
+    """Every graph at every width by every provider; `bandwidth` in bytes per second is the memory roof of this run."""
     speedups: dict[tuple[str, int], dict[str, float]] = {}
     for name in run.progress(config.named(config.graphs), "graphs"):
         case = load(run, config, name)
@@ -55,7 +55,7 @@ def kernel(config: Config, run: Run) -> None:
             errors = _errors(config, case, x, calls)
             named = {provider: partial(call, x) for provider, call in calls.items()}
             times = interleave({**named, **_kernels_alone(case.adj, x)}, rounds=config.rounds, device=run.device)
-            speedups[name, d] = _record_product(run, case, x, times, errors)
+            speedups[name, d] = _record_product(run, case, x, times, errors, bandwidth)
     _record_means(run, config, speedups)
 
 
@@ -85,7 +85,9 @@ def _kernels_alone(adj: Csr, x: Tensor) -> dict:
     }
 
 
-def _record_product(run: Run, case: Case, x: Tensor, times: dict[str, Timing], errors: dict) -> dict[str, float]:
+def _record_product(
+    run: Run, case: Case, x: Tensor, times: dict[str, Timing], errors: dict[str, float], bandwidth: float
+) -> dict[str, float]:
     """Records one graph at one width; returns each provider's speedup over torch."""
     labels, speedups = {**case.labels, "d": x.shape[1]}, {}
     for provider in errors:
@@ -94,11 +96,14 @@ def _record_product(run: Run, case: Case, x: Tensor, times: dict[str, Timing], e
         run.record("kernel", {**labels, "provider": provider}, "speedup", ratio.median, samples=ratio.samples)
     ours, alone = times["effml"], times["effml, given"]
     best = min((times[name] for name in LIBRARIES if name in times), key=lambda timing: timing.median)
-    touched = case.adj.nnz * (x.shape[1] * x.element_size() + 4) + case.adj.rows * (x.shape[1] * x.element_size() + 8)
+    row, pattern = x.shape[1] * x.element_size(), 4 * case.adj.nnz + 8 * case.adj.rows
+    gathered = case.adj.nnz * row + pattern + case.adj.rows * row
+    least = (case.adj.rows + int((torch.bincount(case.adj.indices, minlength=1) > 0).sum())) * row + pattern
     figures = {
         "seconds": ours.median,
-        "bandwidth": touched / alone.median / 1e9,
-        "roofline_share": times["in order"].ratio(alone).median,
+        "bandwidth": gathered / alone.median / 1e9,
+        "roofline_share": roof_share(least, bandwidth, alone),
+        "in_order": times["in order"].ratio(alone).median,
         "speedup_best": ours.speedup_over(best).median,
         "speedup_given": alone.speedup_over(times["torch, given"]).median,
         "error_max": errors["effml"],

@@ -134,7 +134,9 @@ class Config:
 def _cost(config: Config) -> Cost:
     """From 35 ms for a step of a width-16 ResNet-18 on 128 images of 8 x 8 on two cores, and multiples of it measured or, for
     the last two, in proportion to pixels."""
-    multiple = {"digits": 1, "cifar10": 5, "cifar100": 5, "tiny-imagenet": 20, "imagenet": 250}.get(config.dataset.name, 20)
+    multiple = {"digits": 1, "cifar10": 5, "cifar100": 5, "tiny-imagenet": 20, "imagenet": 250}.get(
+        config.dataset.name, 20
+    )
     step = 0.035 * multiple * (config.model.width / 16) ** 1.5 * config.train.batch / 128
     points = len(config.train.methods) * len(config.train.budgets)
     steps = config.teacher.steps

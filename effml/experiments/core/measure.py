@@ -244,3 +244,11 @@ def read_bandwidth(device: torch.device | str = "cpu", nbytes: int = 256 * 1024*
     source = torch.rand(nbytes // 4, device=device)
     timing = interleave({"sum": lambda: source.sum()}, rounds=rounds, device=device)["sum"]
     return nbytes / min(timing.samples)
+
+
+def roof_share(nbytes: float, bandwidth: float, timing: Timing) -> float:
+    """Share of the memory roofline: the time in which `nbytes` cross at `bandwidth` (bytes per second), over the median.
+
+    Count each operand once, for that is the least that any method moves. Above 1 the caches held the operands.
+    """
+    return nbytes / bandwidth / timing.median

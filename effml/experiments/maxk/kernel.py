@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from effml.experiments.core.measure import Timing, interleave
+from effml.experiments.core.measure import Timing, copy_bandwidth, interleave, roof_share
 from effml.experiments.core.run import Run
 from effml.experiments.maxk import graphs
 from effml.experiments.maxk.baselines import OWN, REFERENCE, products
@@ -39,18 +39,20 @@ class Provider:
 
 
 def kernel(config: Config, run: Run) -> None:
+    bandwidth = copy_bandwidth(run.device)
     for name in config.kernel.graphs:
         sizes = {"nodes": config.kernel.nodes, "edges": config.kernel.edges, "scale": config.kernel.scale}
         graph = graphs.structure(config, run, name, sizes)
         graphs.count(graph, run)
-        Bench(config, run, graph.name, mean_normalised(graph.adjacency), graph.note).measure()
+        Bench(config, run, graph.name, mean_normalised(graph.adjacency), graph.note, bandwidth).measure()
 
 
 class Bench:
     """All measurements on one graph."""
 
-    def __init__(self, config: Config, run: Run, graph: str, adj: Csr, note: str) -> None:
+    def __init__(self, config: Config, run: Run, graph: str, adj: Csr, note: str, bandwidth: float) -> None:
         self.run, self.settings, self.graph, self.adj, self.note = run, config.kernel, graph, adj, note
+        self.bandwidth = bandwidth
         self.hidden = config.kernel.hidden
         generator = run.generator("operands", device=run.device)
         shape = adj.columns, self.hidden
@@ -148,21 +150,21 @@ class Bench:
         if provider.error is not None:
             record("scaled_error", provider.error)
         if op in ("forward", "backward"):
-            self._record_traffic(record, provider, timing, timings)
+            self._record_traffic(record, provider, timing)
 
-    def _record_traffic(
-        self, record: Callable[..., None], provider: Provider, timing: Timing, timings: Mapping[str, Timing]
-    ) -> None:
-        """Bytes that the edges move, by the paper's count: 4 H + 8 of a dense row, value and index of k kept ones + 8."""
-        dense = 4 * self.hidden + 8
+    def _record_traffic(self, record: Callable[..., None], provider: Provider, timing: Timing) -> None:
+        """Bytes that the edges move, by the paper's count: 4 H of a dense row, or value and index of k kept ones; and 8."""
+        dense = 4 * self.hidden
         width = self.kept[self.settings.ks[0]].index.element_size()
-        moved = dense if provider.k == "dense" else (4 + width) * int(provider.k) + 8
+        row = dense if provider.k == "dense" else (4 + width) * int(provider.k)
         if provider.name.endswith("bf16"):
-            moved = 2 * self.hidden + 8
-        record("edge_rate", self.adj.nnz * moved / timing.median / 1e9)
+            row = 2 * self.hidden
+        record("edge_rate", self.adj.nnz * (row + 8) / timing.median / 1e9)
+        # Forward: X in, Y out; backward: dY in, dX out. What is not packed is a dense row.
+        least = 8 * self.adj.nnz + row * self.adj.columns + (row if "bf16" in provider.name else dense) * self.adj.rows
+        record("roof_share", roof_share(least, self.bandwidth, timing))
         if provider.name == OURS:
-            record("bound", dense / moved)
-            record("share_of_bound", timing.speedup_over(timings[f"{REFERENCE} dense"]).median / (dense / moved))
+            record("byte_ratio", (dense + 8) / (row + 8))
 
     def _within(self, error: float, name: str, dtype: torch.dtype) -> float:
         if not error <= TOLERANCE[dtype]:

@@ -53,9 +53,7 @@ def _sample(typing_context, first, last, sources, weights, stride, dense, index,
                 emit.prefetch(builder.gep(out, [builder.add(ahead, t)]))
                 here = builder.add(start, t)
                 inside = emit.lanes_below(builder.sub(k, t))
-                positions = builder.zext(
-                    emit.masked_load(builder.gep(index, [here]), inside, BYTE), emit.vector(WORD)
-                )
+                positions = builder.zext(emit.masked_load(builder.gep(index, [here]), inside, BYTE), emit.vector(WORD))
                 sampled = emit.look_up(table, positions)
                 target = builder.gep(out, [here])
                 old = emit.masked_load(target, inside, FLOAT)

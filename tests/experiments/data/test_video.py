@@ -34,7 +34,9 @@ def test_digits_show_what_is_said():
     from sklearn.datasets import load_digits
 
     data = load_digits()
-    known = {image.tobytes(): label for image, label in zip((data.images * (255 / 16)).round(), data.target, strict=True)}
+    known = {
+        image.tobytes(): label for image, label in zip((data.images * (255 / 16)).round(), data.target, strict=True)
+    }
     clips = registry.load("moving-digits", clips=50, size=20, edges="bounce", speed=1).value
     for frames, digit in zip(clips.frames, clips.labels["digit"], strict=True):
         shown = [

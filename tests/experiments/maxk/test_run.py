@@ -61,8 +61,8 @@ def test_speedups_are_medians_of_rounds_over_the_named_baseline(smoke):
     assert own == {"selection", "forward", "backward", "layer"}
 
 
-def test_bound_is_the_ratio_of_bytes_an_edge_moves(smoke):
-    for labels, m in cells(smoke, "kernel", "bound").items():
+def test_byte_ratio_is_of_the_bytes_an_edge_moves(smoke):
+    for labels, m in cells(smoke, "kernel", "byte_ratio").items():
         k = dict(labels)["k"]
         assert m["value"] == pytest.approx((4 * 32 + 8) / (5 * k + 8))
 

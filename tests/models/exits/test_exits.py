@@ -99,7 +99,9 @@ def test_rows_stop_at_different_layers_and_batch_mates_change_nothing(model):
     same = layers == whole.layer
     torch.testing.assert_close(torch.cat([one.output for one in alone])[same], whole.output[same], rtol=1e-4, atol=1e-4)
     order = torch.randperm(64)
-    assert torch.equal(forward(model, x[order], 400, Uem(threshold)).layer[same[order]], whole.layer[order][same[order]])
+    assert torch.equal(
+        forward(model, x[order], 400, Uem(threshold)).layer[same[order]], whole.layer[order][same[order]]
+    )
 
 
 def test_depth_never_grows_with_the_threshold(model):
