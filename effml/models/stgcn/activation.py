@@ -8,7 +8,7 @@ LinGCN, arXiv 2309.14331, sections 3.1 and 3.2. Gate, polynomial and fused kerne
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from jaxtyping import Float
@@ -41,20 +41,31 @@ class PairedActivation(nn.Module):
         self.polynomials = nn.ModuleList(
             Polynomial((nodes,), 2, square_scale, limit, constant=offset) for _ in range(2)
         )
-        for polynomial in self.polynomials:
-            nn.init.constant_(polynomial.c2, first)
         self.meters = nn.ModuleList(Meter((1, 1, nodes)) for _ in range(2))
         self.kind: Literal["relu", "polynomial"] = "relu"
         self.metering = False
+        for place in range(2):
+            nn.init.constant_(self._square(place), first)
+
+    def polynomial(self, place: int) -> Polynomial:
+        return cast(Polynomial, self.polynomials[place])
+
+    def meter(self, place: int) -> Meter:
+        return cast(Meter, self.meters[place])
+
+    def _square(self, place: int) -> Tensor:
+        square = self.polynomial(place).c2
+        assert square is not None  # they have degree 2
+        return square
 
     def coefficients(self, place: int) -> Float[Tensor, "3 nodes"]:
         """c0, c1, c2 in force at each node: 0, 1, 0 where the gate is closed. Only for polynomials."""
-        mine = self.polynomials[place]()
+        mine: Tensor = self.polynomial(place)()
         return torch.where(self.gate.decide()[place], mine, _identity(mine))
 
     def forward(self, place: int, z: Float[Tensor, "n c t nodes"]) -> Float[Tensor, "n c t nodes"]:
         if self.metering:
-            self.meters[place].observe(z.detach())
+            self.meter(place).observe(z.detach())
         if self.kind == "polynomial":
             keep = torch.zeros((), dtype=z.dtype, device=z.device)
             return gated_polynomial(z, keep, self.coefficients(place))
@@ -63,11 +74,11 @@ class PairedActivation(nn.Module):
 
     def fit(self) -> None:
         """Set polynomials to those nearest to ReLU under what the meters have seen, within the limit."""
-        for polynomial, meter in zip(self.polynomials, self.meters, strict=True):
+        for place in range(2):
+            meter, polynomial = self.meter(place), self.polynomial(place)
             if not meter.count.all():
                 raise ValueError("the meter has seen no data; run batches with metering = True before fit")
-            best = dapa(meter.mean, meter.std).reshape(3, -1)
-            polynomial.set(best.to(polynomial.c0.dtype))
+            polynomial.set(dapa(meter.mean, meter.std).reshape(3, -1).to(polynomial.c0.dtype))
 
 
 def _identity(like: Float[Tensor, "3 nodes"]) -> Float[Tensor, "3 nodes"]:

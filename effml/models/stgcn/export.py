@@ -22,7 +22,7 @@ def export(network: STGCN, frames: int) -> plain.PlainSTGCN:
     Raises:
         ValueError: a ReLU is left, which no polynomial circuit computes.
     """
-    nodes = network.blocks[0].adjacency.shape[1]  # type: ignore[union-attr, index]
+    nodes = network.nodes
     scale, shift = _affine(network.norm)
     blocks = [_block(block) for block in network.blocks]  # type: ignore[arg-type]
     head, bias = _array(network.head.weight), _array(network.head.bias)
@@ -34,6 +34,7 @@ def _block(block: Block) -> plain.Block:
     parts = len(adjacency)
     scale, shift = _affine(block.norm1)
     weight = _array(block.spatial.weight).reshape(parts, len(scale), -1)
+    assert block.spatial.bias is not None
     bias = _array(block.spatial.bias).reshape(parts, -1)
     # The convolution's bias is summed along the edges that lead to a node.
     constant = np.einsum("ko,kvw->ow", bias, adjacency) * scale[:, None] + shift[:, None]

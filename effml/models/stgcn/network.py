@@ -86,6 +86,7 @@ class STGCN(nn.Module):
         **activation: Any,
     ) -> None:
         super().__init__()
+        self.coordinates = coordinates
         self.norm = nn.BatchNorm1d(coordinates * adjacency.shape[1])
         widths = [coordinates, *channels]
         self.blocks = nn.ModuleList(
@@ -93,6 +94,11 @@ class STGCN(nn.Module):
             for i in range(len(channels))
         )
         self.head = nn.Linear(widths[-1], classes)
+
+    @property
+    def nodes(self) -> int:
+        """V."""
+        return self.norm.num_features // self.coordinates
 
     @property
     def pairs(self) -> list[PairedActivation]:

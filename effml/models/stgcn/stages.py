@@ -149,14 +149,12 @@ def linearize(
         mu: weight of the penalty, see `Pressure`; target: n to end with, reached by force if learning ends elsewhere.
     """
     network = copy.deepcopy(teacher).requires_grad_(True)
-    nodes = network.blocks[0].adjacency.shape[1]  # type: ignore[union-attr, index]
     gates: list[PairGate] = []
     for pair in network.pairs:
-        gate = GATES[granularity](nodes, generator=generator).to(network.head.weight.device)
+        gate = GATES[granularity](network.nodes, generator=generator).to(network.head.weight.device)
         pair.gate = gate
         gates.append(gate)
-        for polynomial in pair.polynomials:
-            polynomial.requires_grad_(False)  # not in use yet; weight decay would still move them
+        pair.polynomials.requires_grad_(False)  # not in use yet; weight decay would still move them
     pressure = Pressure(gates, mu, target, growth)
     epoch = stage.batches.per_epoch
 
@@ -183,8 +181,8 @@ def replace(network: STGCN, stage: Stage, start: Literal["identity", "fitted"] =
     network.requires_grad_(True)
     for pair in network.pairs:
         pair.kind = "polynomial"
-        for polynomial in pair.polynomials:
-            polynomial.c0.requires_grad_(pair.offset)
+        for place in range(2):
+            pair.polynomial(place).c0.requires_grad_(pair.offset)
     return train(network, stage)
 
 
