@@ -14,9 +14,10 @@ from effml.models.rtl.liberty import Liberty
 from effml.models.rtl.process import Limits, run_tool, workspace
 from effml.models.rtl.tools import find
 
+# `topo` first: mapping leaves some netlists out of order, on which ABC's buffering ends in a crash.
 SCRIPTS = {
     "area": "abc -liberty {library}",
-    "speed": "abc -liberty {library} -script +strash;balance;dch;map,-B,.9;buffer;upsize;dnsize",
+    "speed": "abc -liberty {library} -script +strash;balance;dch;map,-B,.9;topo;buffer;upsize;dnsize",
 }
 GENERIC = "abc -g AND,NAND,OR,NOR,XOR,XNOR,MUX,AOI3,OAI3"
 
@@ -141,4 +142,6 @@ def _reason(output: str, timed_out: bool, seconds: float) -> str:
     if timed_out:
         return f"synthesis did not end within {seconds:g} s"
     errors = [line for line in output.splitlines() if "ERROR" in line]
+    if any("ABC output file" in line for line in errors):
+        return "ABC, yosys' mapper, crashed on it"
     return (errors[0] if errors else output.strip()[-300:] or "yosys failed without a message").strip()

@@ -90,6 +90,16 @@ def test_figures_of_an_adder_in_two_scripts(ihp):
 
 @pytest.mark.realdata
 @needs_sta
+def test_a_netlist_mapped_out_of_order_is_buffered_all_the_same(ihp):
+    """The arbiter's, on which ABC 1.01 crashes unless it sorts the netlist first."""
+    arbiter = designs()["round_robin"]
+    figures = measure(arbiter.reference, arbiter.top, ihp)
+    assert figures["speed"].registers == figures["area"].registers == 6
+    assert figures["speed"].delay < figures["area"].delay
+
+
+@pytest.mark.realdata
+@needs_sta
 def test_registers_are_timed_from_clock_to_clock(ihp):
     netlist = synthesise(COUNTER, "count4", "area", ihp)
     assert netlist.registers == 4 and netlist.clocks == ("clk",)
