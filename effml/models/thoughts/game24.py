@@ -24,6 +24,7 @@ FORWARD_LINE = re.compile(rf"({NUMBER})([-+*/])({NUMBER})=({NUMBER})left((?: {LI
 REACH_LINE = re.compile(rf"({NUMBER})([-+*/])({NUMBER})(?:=({NUMBER}))?$")
 GROUP = rf"\[({NUMBER}(?: {NUMBER})*)>({NUMBER})\]"
 BACKWARD_LINE = re.compile(rf"(?:{GROUP}|({NUMBER}))([-+*/])(?:{GROUP}|({NUMBER}))$")
+NUMERAL = re.compile(r"-?\d+(?:\.\d+|/\d+)?")  # Fraction itself would go on and write out 1e999999999
 SPELLINGS = str.maketrans({"×": "*", "÷": "/", "−": "-", "–": "-"})
 
 Numbers = tuple[Fraction, ...]
@@ -241,8 +242,8 @@ def _terms(tree: Tree, family: str, sign: str) -> list[str]:
 
 def _number(word: str) -> Fraction:
     word = word.strip().strip("()")
-    if len(word) > 2 * MAX_DIGITS + 2:
-        raise ValueError("a numeral of absurd length")
+    if len(word) > 2 * MAX_DIGITS + 2 or not NUMERAL.fullmatch(word):
+        raise ValueError("no numeral, or one of absurd length")
     return Fraction(word)
 
 

@@ -256,8 +256,8 @@ def backward_move(node: str, left: Sequence[Fraction], right: Sequence[Fraction]
 
 
 def _fraction(word: str) -> Fraction:
-    if len(word) > 64:
-        raise ValueError("a number of absurd length")
+    if len(word) > 64 or not re.fullmatch(r"-?\d+(?:\.\d+|/\d+)?", word):
+        raise ValueError("no number, or one of absurd length")  # Fraction itself would write out 1e999999999
     return Fraction(word)
 
 
