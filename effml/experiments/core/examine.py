@@ -20,6 +20,8 @@ PACKAGES = (
     ("numba", "numba", "CPU kernels", "pip install numba"),
     ("torch-geometric", "torch_geometric", "graph data sets, model oracles", "pip install torch-geometric"),
     ("snntorch", "snntorch", "revsnn", "pip install 'effml[systems]'"),
+    ("spikingjelly", "spikingjelly", "revsnn (a rival measured beside)", "pip install --no-deps spikingjelly loguru"),
+    ("tonic", "tonic", "revsnn (event cameras)", "pip install tonic"),
     ("diffusers", "diffusers", "deediff, flashvideo", "pip install 'effml[systems]'"),
     ("transformers", "transformers", "autorep (EfficientNet)", "pip install 'effml[systems]'"),
     ("torchmetrics", "torchmetrics", "deediff (KID, PSNR)", "pip install 'effml[systems]'"),
