@@ -67,7 +67,8 @@ def run(name: str, minutes: float, archive: Path, *, dry: bool, tests: bool = Tr
     )
     if (CARRIED / "data").is_dir():
         environment.setdefault("EFFML_DATA", str((CARRIED / "data").absolute()))
-    lines, failed = [], 0
+    lines: list[str] = []
+    failed = 0
     if tests:
         marker = "gpu" if not dry else "gpu or (not slow and not realdata and not tools)"
         command = [sys.executable, "-m", "pytest", "-m", marker, "-x", "--maxfail=20", "tests/kernels"]

@@ -95,7 +95,7 @@ def train(
         layerwise: whether the exits' layer-wise loss is part of the objective.
     """
     device = task.images.device
-    net.to(device).train()
+    net.to(device).train()  # type: ignore[arg-type]  # diffusers wraps it without a type
     optimiser = torch.optim.AdamW(net.parameters(), options.lr, betas=(0.9, 0.99), weight_decay=0.01)
     warmup = max(1, options.steps // 20)
     schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -191,7 +191,7 @@ def gaussian_bound(images: Tensor, timesteps: list[int]) -> list[float]:
 def fit_probes(net: UViT, task: Task, steps: int, generator: torch.Generator) -> nn.ModuleList:
     """BERxiT's probes: one linear map per layer from mean tokens to the expected error, blind to time, backbone frozen."""
     device = task.images.device
-    width = net.config.width
+    width = net.tokens_width
     probes = nn.ModuleList([nn.Linear(width, 1) for _ in range(net.num_exits)]).to(device)
     optimiser = torch.optim.Adam(probes.parameters(), 1e-2)
     for _ in range(steps):

@@ -96,9 +96,9 @@ def _spgemm(indptr, sources, weights, stride, values, masks, columns, k, shape, 
 @njit(parallel=True, nogil=True, error_model="numpy", cache=True)
 def _column_masks(index, rows, k, count, chunks, masks):
     """Sixteen columns a word, bit c % 16 of word c // 16; returns whether the columns of every row ascend."""
-    unsorted = 0
+    unsorted = np.int64(0)
     for chunk in prange(chunks):
-        wrong = 0
+        wrong = np.int64(0)
         for row in range(rows * chunk // chunks, rows * (chunk + 1) // chunks):
             start, target = _u(row) * _u(k), _u(row) * _u(count)
             for word in range(_u(count)):
@@ -109,7 +109,7 @@ def _column_masks(index, rows, k, count, chunks, masks):
                 wrong += column <= before
                 before = column
                 masks[target + _u(column >> 4)] |= np.uint16(1 << (column & 15))
-        unsorted += wrong
+        unsorted += np.int64(wrong)
     return unsorted == 0
 
 

@@ -29,7 +29,7 @@ class DiT(nn.Module):
     def __init__(self, transformer: DiTTransformer2DModel, *, uem: bool = True) -> None:
         super().__init__()
         self.transformer: Any = transformer
-        c: Any = transformer.config
+        c: Any = transformer.config  # type: ignore[attr-defined]  # registered at construction
         width, patch = c.num_attention_heads * c.attention_head_dim, c.patch_size**2 * c.in_channels
         self.uncertainty_heads = (
             nn.ModuleList([nn.Linear(width, patch) for _ in range(self.num_exits)]) if uem else None

@@ -57,7 +57,7 @@ def load_public(model: UViT, path: Path) -> list[str]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise MissingRequirement(f"{path.name} is not a readable checkpoint ({type(error).__name__})") from None
-    converted = to_ours(state, 2 * model.half)
+    converted = to_ours(state, 2 * model.middle)
     try:
         result = model.load_state_dict(converted, strict=False)
     except RuntimeError as error:

@@ -40,10 +40,10 @@ def cost(model: UViT) -> Cost:
 
 def whole(model: UViT) -> int:
     """Multiply-accumulates of the whole network for one sample."""
-    return cost(model).executed(model.num_exits, skips=model.half)
+    return cost(model).executed(model.num_exits, skips=model.middle)
 
 
 def until(model: UViT, layer: int, *, checks: int) -> int:
     """Of a pass that stops after block `layer` (0-based) having checked its uncertainty `checks` times."""
-    skips = max(0, layer - model.half)
+    skips = max(0, layer - model.middle)
     return cost(model).executed(layer + 1, skips=skips, checks=checks)

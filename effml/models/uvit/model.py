@@ -51,7 +51,7 @@ class Block(nn.Module):
 TransformerBlockRegistry.register(Block, TransformerBlockMetadata(return_hidden_states_index=0))
 
 
-class UViT(ModelMixin, ConfigMixin, CacheMixin):
+class UViT(ModelMixin, ConfigMixin, CacheMixin):  # type: ignore[misc]  # diffusers' own pair of bases
     """U-ViT that predicts noise, with N = depth + 1 exits.
 
     Args:
@@ -86,7 +86,7 @@ class UViT(ModelMixin, ConfigMixin, CacheMixin):
         if uem not in ("none", "tokens", "concat") or head not in ("shared", "per_layer"):
             raise ValueError("uem is none, tokens or concat; head is shared or per_layer")
         self.extras = 1 + (num_classes > 0) + text_tokens
-        self.tokens_width, self.half = width, depth // 2
+        self.tokens_width, self.middle = width, depth // 2
         self.patch, self.channels = patch_size, in_channels
         self.per_layer, self.with_time = head == "per_layer", uem == "concat"
         grid = sample_size // patch_size
@@ -94,7 +94,7 @@ class UViT(ModelMixin, ConfigMixin, CacheMixin):
         self.label_embed = nn.Embedding(num_classes, width) if num_classes else None
         self.text_embed = nn.Linear(text_width, width) if text_tokens else None
         self.pos_embed = nn.Parameter(torch.empty(1, self.extras + grid * grid, width))
-        self.blocks = nn.ModuleList([Block(width, heads, skip=i > self.half) for i in range(depth + 1)])
+        self.blocks = nn.ModuleList([Block(width, heads, skip=i > self.middle) for i in range(depth + 1)])
         exits = 1 if head == "shared" else depth + 1
         patch = patch_size**2 * in_channels
         self.norm = nn.ModuleList([nn.LayerNorm(width) for _ in range(exits)])
@@ -132,11 +132,11 @@ class UViT(ModelMixin, ConfigMixin, CacheMixin):
 
     def takes_skip(self, layer: int) -> bool:
         """Whether block `layer` reads an earlier block's tokens."""
-        return layer > self.half
+        return layer > self.middle
 
     def gives_skip(self, layer: int) -> bool:
         """Whether a later block reads the tokens of block `layer`."""
-        return layer < self.half
+        return layer < self.middle
 
     def block(self, layer: int, tokens: Tensor, time: Tensor, skip: Tensor | None) -> Float[Tensor, "B L D"]:
         """One block on whichever rows are alive; time is a token here, so `time` is not looked at."""

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from effml.experiments.deediff import quality
-from effml.experiments.deediff.run import gmac, r_squared, slope
+from effml.experiments.deediff.calibration import r_squared, slope
+from effml.experiments.deediff.pareto import gmac
 from effml.experiments.deediff.train import Task, captions, gaussian_bound, network
 from effml.models.exits.policies import Uem
 from effml.models.exits.sampling import EarlyExit, FirstBlockCache, Full, IntervalCache, calibrate, sample
