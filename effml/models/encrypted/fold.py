@@ -55,6 +55,9 @@ class FoldedBlock:
     second: Quadratic
     stride: int
 
+    graph_levels = 1
+    activation_levels = 1
+
     @property
     def kinds(self) -> list[tuple[bool, bool]]:
         """For each node, which of its two activations is quadratic."""
@@ -63,12 +66,13 @@ class FoldedBlock:
     @property
     def depth(self) -> int:
         """Levels from the block's input to its output: 2 and the most quadratics on any one node's way."""
-        return 2 + max(one + two for one, two in self.kinds)
+        quadratics = max(one + two for one, two in self.kinds)
+        return self.graph_levels + self.activation_levels * quadratics + 1
 
 
 @dataclass(eq=False)
 class FoldedNetwork:
-    """`head` `[classes, C]` is applied to the mean over frames and nodes."""
+    """`head` `[classes, C]` is applied to the mean over frames and nodes; `fused` tells how blocks are computed."""
 
     blocks: list[FoldedBlock]
     head: ndarray
@@ -76,10 +80,11 @@ class FoldedNetwork:
     width: int
     nodes: int
     frames: int
+    fused: bool = True
 
     @property
     def levels(self) -> int:
-        """L that the network takes: 2 blocks + 1 + n."""
+        """L that the network takes: 2 blocks + 1 + n where it is fused."""
         return sum(block.depth for block in self.blocks) + 1
 
     @property

@@ -102,6 +102,11 @@ class Layout:
             packed.append([alternate(held[self.channel(group, 0, width)].reshape(-1)) for group in groups])
         return packed
 
+    def read_logits(self, slots: list[ndarray], classes: int, count: int) -> ndarray:
+        """Logits `[count, classes]` from the decrypted slots of the head's ciphertexts."""
+        held = [part.real.reshape(self.channels, self.frames, self.batch)[:, 0, :count] for part in slots]
+        return np.concatenate(held)[:classes].T
+
     def pattern(self, channels: ndarray, mask: ndarray | None = None, roll: int = 0) -> Pattern:
         """A plaintext that is `channels[c]` at frames where `mask`, for all sequences, rolled by `roll` slots."""
         return Pattern(self, channels, mask, roll)
@@ -148,67 +153,6 @@ def alternate(slots: ndarray) -> ndarray:
     return slots
 
 
-def pair_nodes(adjacency: ndarray, kinds: list[Any] | None = None) -> list[Pair]:
-    """Nodes two by two, joined ones first, so that few pairs of ciphertexts have an edge between them.
-
-    Args:
-        adjacency: `[K, V, V]`.
-        kinds: nodes of different kinds share no ciphertext (they would need different levels).
-
-    Returns:
-        Pairs in an order in which neighbours are near each other; a node left over is alone.
-    """
-    linked = (adjacency != 0).any(0)
-    linked = (linked | linked.T) & ~np.eye(len(linked), dtype=bool)
-    two_away = (linked.astype(int) @ linked.astype(int) > 0) & ~np.eye(len(linked), dtype=bool)
-    kinds = [0] * len(linked) if kinds is None else kinds
-    free = set(range(len(linked)))
-    pairs: list[Pair] = []
-    for related in (linked, two_away, np.ones_like(linked)):
-        while True:
-            # The node with the fewest candidates first: on a tree this finds a maximum matching.
-            options = {
-                node: [
-                    other
-                    for other in sorted(free)
-                    if other != node and related[node, other] and kinds[other] == kinds[node]
-                ]
-                for node in sorted(free)
-            }
-            open_nodes = [node for node in options if options[node]]
-            if not open_nodes:
-                break
-            node = min(open_nodes, key=lambda item: (len(options[item]), item))
-            other = min(options[node], key=lambda item: (len(options[item]), item))
-            pairs.append((min(node, other), max(node, other)))
-            free -= {node, other}
-    pairs += [(node, None) for node in sorted(free)]
-    return _along_graph(pairs, linked)
-
-
 def single_nodes(nodes: int) -> list[Pair]:
     """Every node alone."""
     return [(node, None) for node in range(nodes)]
-
-
-def _along_graph(pairs: list[Pair], linked: ndarray) -> list[Pair]:
-    """Depth first from a pair with fewest neighbours, so that cutting the list cuts few edges."""
-    members = [[node for node in pair if node is not None] for pair in pairs]
-    near = [
-        [other for other in range(len(pairs)) if other != one and linked[np.ix_(members[one], members[other])].any()]
-        for one in range(len(pairs))
-    ]
-    order: list[int] = []
-    seen: set[int] = set()
-    for start in sorted(range(len(pairs)), key=lambda one: (len(near[one]), one)):
-        stack = [start]
-        while stack:
-            one = stack.pop()
-            if one in seen:
-                continue
-            seen.add(one)
-            order.append(one)
-            stack += sorted(
-                (other for other in near[one] if other not in seen), key=lambda o: -len(near[o]), reverse=True
-            )
-    return [pairs[one] for one in order]

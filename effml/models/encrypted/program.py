@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy import ndarray
 
 from effml.errors import UserError
 from effml.models.encrypted.convolve import Split, best_split
 from effml.models.encrypted.fold import FoldedBlock, FoldedNetwork
-from effml.models.encrypted.layout import Layout, Pair, pair_nodes, single_nodes
+from effml.models.encrypted.layout import Layout, Pair, single_nodes
+from effml.models.encrypted.pairing import choose_pairs
 from effml.models.encrypted.parameters import Parameters
 
 KEY_COST = 8  # rotations that a further key has to save to be worth its time and memory
@@ -50,7 +50,7 @@ class Stage:
 
     def temporal_level(self, pair: Pair) -> int:
         """The lowest level at which a pair can enter the temporal convolution."""
-        return self.level_after + 1 + int(self.block.second.active[pair[0]])
+        return self.level_after + 1 + self.block.activation_levels * int(self.block.second.active[pair[0]])
 
 
 @dataclass(eq=False)
@@ -69,6 +69,7 @@ class Program:
     inputs: list[Pair]
     paired: bool
     head_split: Split
+    fused: bool
 
     @property
     def dilation(self) -> int:
@@ -79,32 +80,22 @@ class Program:
     def head_level(self) -> int:
         return self.stages[-1].level_after
 
-    def unpack(self, slots: list[ndarray], count: int) -> ndarray:
-        """Logits `[count, classes]` from the decrypted slots of the head's ciphertexts."""
-        layout = self.layout
-        held = [part.real.reshape(layout.channels, layout.frames, layout.batch)[:, 0, :count] for part in slots]
-        return np.concatenate(held)[: len(self.network.head)].T
-
     def schedule(self) -> list[tuple[str, int, int]]:
         """(layer, level of its input, level of its output), for a table."""
         rows = []
         for number, stage in enumerate(self.stages):
-            first, second = stage.block.first.active.any(), stage.block.second.active.any()
-            level = stage.level
-            rows.append((f"block {number} graph convolution", level, level - 1))
+            first, second = int(stage.block.first.active.sum()), int(stage.block.second.active.sum())
+            entry = [stage.temporal_level(pair) for pair in stage.targets]
+            level, after = stage.level - stage.block.graph_levels, stage.level_after
+            rows.append((f"block {number} graph convolution", stage.level, level))
             if first:
                 rows.append(
-                    (f"block {number} activation 1 ({stage.block.first.active.sum()} nodes)", level - 1, level - 2)
+                    (f"block {number} activation 1 ({first} nodes)", level, level - stage.block.activation_levels)
                 )
-            entry = [stage.temporal_level(pair) for pair in stage.targets]
             rows.append((f"block {number} temporal convolution", max(entry), min(entry) - 1))
             if second:
                 rows.append(
-                    (
-                        f"block {number} activation 2 ({stage.block.second.active.sum()} nodes)",
-                        stage.level_after + 1,
-                        stage.level_after,
-                    )
+                    (f"block {number} activation 2 ({second} nodes)", after + stage.block.activation_levels, after)
                 )
         rows.append(("head", self.head_level, self.head_level - 1))
         return rows
@@ -117,23 +108,23 @@ def lay_out(network: FoldedNetwork, parameters: Parameters, paired: bool = True)
         paired: two nodes a ciphertext, for a back end that can conjugate.
 
     Raises:
-        UserError: the parameters have other levels than the network takes.
+        UserError: the parameters have other levels than the network takes, or an unfused network is to be paired.
     """
     if parameters.levels != network.levels:
         raise UserError(f"the parameters have {parameters.levels} levels; the network takes {network.levels}")
+    if paired and not network.fused:
+        raise UserError("an unfused network is computed with one node a ciphertext")
     layout = Layout.choose(parameters.slots, network.widest, network.frames, paired)
+    chosen = choose_pairs(network, layout) if paired else [single_nodes(network.nodes)] * (len(network.blocks) + 1)
     stages: list[Stage] = []
     level, dilation = parameters.levels, 1
-    sources = inputs = pair_nodes(_adjacency(network.blocks[0])) if paired else single_nodes(network.nodes)
-    for block in network.blocks:
-        targets = pair_nodes(_adjacency(block), list(block.kinds)) if paired else single_nodes(network.nodes)
+    for block, sources, targets in zip(network.blocks, chosen[:-1], chosen[1:], strict=True):
         graph, temporal = _splits(block, layout, sources, targets)
         stages.append(Stage(block, sources, targets, level, dilation, graph, temporal))
         level -= block.depth
         dilation *= block.stride
-        sources = targets
     head = best_split(layout.period(network.blocks[-1].temporal.shape[0]), 1, lambda split: split.babies + split.giants)
-    return Program(network, layout, parameters, stages, inputs, paired, head)
+    return Program(network, layout, parameters, stages, chosen[0], paired, head, network.fused)
 
 
 def _splits(block: FoldedBlock, layout: Layout, sources: list[Pair], targets: list[Pair]) -> tuple[Split, Split]:
@@ -153,7 +144,3 @@ def _splits(block: FoldedBlock, layout: Layout, sources: list[Pair], targets: li
     if block.residual is not None:
         shifts = max(shifts, layout.period(width))
     return best_split(layout.period(width), 1, graph_cost), best_split(shifts, taps, temporal_cost)
-
-
-def _adjacency(block: FoldedBlock) -> ndarray:
-    return (block.graph != 0).any((2, 3))[None]

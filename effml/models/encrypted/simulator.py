@@ -96,13 +96,13 @@ class Simulator(CkksBackend):
         return
 
 
-class Counter(CkksBackend):
+class Counter(Simulator):
     """Does nothing and counts it; every rotation is allowed, and noted in `wanted`."""
 
     name = "counter"
 
     def __init__(self, parameters: Parameters, conjugates: bool = True) -> None:
-        super().__init__(parameters, _nominal(parameters))
+        super().__init__(parameters)
         self.conjugates = conjugates
         self.wanted: set[int] = set()
 
@@ -110,6 +110,9 @@ class Counter(CkksBackend):
         self.wanted.add(step)
         self.ledger.note("rotate", x.level)
         return x
+
+    def relabel(self, x: Cipher, scale: float) -> Cipher:
+        return Cipher(None, x.level, scale)
 
     def _nothing(self, *_: Any, **__: Any) -> Any:
         return None

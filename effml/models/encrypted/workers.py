@@ -6,6 +6,7 @@ the process that forks is the server's own, which imports neither torch nor numb
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import resource
@@ -19,8 +20,8 @@ from pathlib import Path
 
 from effml.models.encrypted.backend import CkksBackend
 from effml.models.encrypted.convolve import NodeCiphers
+from effml.models.encrypted.evaluate import evaluate_block, evaluate_head
 from effml.models.encrypted.ledger import Ledger
-from effml.models.encrypted.network import evaluate_block, evaluate_head
 from effml.models.encrypted.program import Program, Stage
 
 MEMORY = Path("/dev/shm")
@@ -143,6 +144,7 @@ def _work(
     """What a worker does, to its end; never returns."""
     code = 1
     try:
+        _die_with_parent()
         backend.ledger = Ledger()
         shared = resident()
         outputs = []
@@ -161,6 +163,13 @@ def _work(
         told.with_suffix(".error").write_text(traceback.format_exc(limit=-3))
     finally:
         os._exit(code)
+
+
+def _die_with_parent() -> None:
+    """On Linux, a worker is killed when the server is."""
+    if sys.platform == "linux":
+        PR_SET_PDEATHSIG = 1
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _end(child: int) -> None:

@@ -1,10 +1,9 @@
 """Small networks for tests of encrypted inference, and the way through one back end."""
 
+from effml.models.encrypted.evaluate import evaluate
 from effml.models.encrypted.fold import fold
-from effml.models.encrypted.network import evaluate
 from effml.models.encrypted.parameters import choose
 from effml.models.encrypted.program import lay_out
-from effml.models.encrypted.simulator import Counter
 from effml.models.stgcn import plain_file
 from effml.models.stgcn.graph import spatial_adjacency
 
@@ -21,16 +20,8 @@ def laid_out(model, ring, paired=True, scale_bits=40, end_bits=60):
     return lay_out(network, choose(network.levels, scale_bits, end_bits, ring, insecure=True), paired)
 
 
-def counted(program):
-    """The counter after one inference, with the rotations that are wanted."""
-    counter = Counter(program.parameters, program.paired)
-    groups = program.layout.groups(program.network.width)
-    evaluate(program, counter, [[counter.fresh() for _ in range(groups)] for _ in program.inputs])
-    return counter
-
-
 def infer(program, backend, x):
     """Logits `[n, classes]` by a back end that holds the secret key."""
     packed = program.layout.pack(x, program.inputs)
     out = evaluate(program, backend, [[backend.encrypt(slots) for slots in groups] for groups in packed])
-    return program.unpack([backend.decrypt(part) for part in out], len(x))
+    return program.layout.read_logits([backend.decrypt(part) for part in out], len(program.network.head), len(x))

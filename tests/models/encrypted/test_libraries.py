@@ -5,10 +5,11 @@ import pytest
 
 from effml.errors import UserError
 from effml.models.encrypted.backend import LevelMismatch
+from effml.models.encrypted.count import count
 from effml.models.encrypted.parameters import Parameters
 from effml.models.encrypted.pyfhel import PyfhelBackend
 from effml.models.encrypted.sealapi import SealApi
-from tests.models.encrypted.networks import counted, infer, laid_out, small_network
+from tests.models.encrypted.networks import infer, laid_out, small_network
 
 TOY = Parameters(2048, (50, 40, 40, 60), insecure=True)
 LIBRARIES = {"sealapi": SealApi, "pyfhel": PyfhelBackend}
@@ -25,9 +26,9 @@ def test_both_libraries_give_the_plain_logits(seed):
     found = {}
     for name, kind in LIBRARIES.items():
         program = laid_out(model, 2048, paired=False)
-        found[name] = infer(program, kind.client(program.parameters, counted(program).wanted, False), x)
+        found[name] = infer(program, kind.client(program.parameters, count(program).wanted, False), x)
     program = laid_out(model, 2048, paired=True)
-    found["pairs"] = infer(program, SealApi.client(program.parameters, counted(program).wanted, True), x)
+    found["pairs"] = infer(program, SealApi.client(program.parameters, count(program).wanted, True), x)
     for logits in found.values():
         np.testing.assert_allclose(logits, model.forward(x), rtol=0, atol=1e-3)
 

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 
 from effml.errors import UserError
+from effml.models.encrypted.count import count
 from effml.models.encrypted.fold import fold
-from effml.models.encrypted.parameters import choose
+from effml.models.encrypted.parameters import choose, unfused_levels
 from effml.models.encrypted.program import lay_out
 from effml.models.encrypted.simulator import Simulator
-from tests.models.encrypted.networks import counted, infer, laid_out, small_network
+from effml.models.encrypted.unfused import leave
+from tests.models.encrypted.networks import infer, laid_out, small_network
 
 CASES = {
     "stride and residual convolution": (dict(), 512),
@@ -29,7 +31,7 @@ def test_simulator_gives_the_plain_logits(case, paired, seed):
     options, ring = CASES[case]
     model = small_network(**options, seed=seed)
     program = laid_out(model, ring, paired)
-    counter = counted(program)
+    counter = count(program)
     simulator = Simulator(program.parameters, counter.wanted)
     draw = np.random.default_rng(seed)
     x = draw.normal(size=(program.layout.batch, 3, model.frames, model.nodes))
@@ -38,11 +40,25 @@ def test_simulator_gives_the_plain_logits(case, paired, seed):
     assert simulator.ledger.rows() == counter.ledger.rows()
 
 
+@pytest.mark.parametrize("case", CASES)
+def test_unfused_network_gives_the_plain_logits_with_more_levels(case, seed):
+    options, ring = CASES[case]
+    model = small_network(**options, seed=seed)
+    network = leave(model)
+    assert network.levels == unfused_levels(len(model.blocks), model.effective_layers()) > fold(model).levels
+    program = lay_out(network, choose(network.levels, 40, 60, ring, insecure=True), paired=False)
+    counter = count(program)
+    simulator = Simulator(program.parameters, counter.wanted)
+    x = np.random.default_rng(seed).normal(size=(program.layout.batch, 3, model.frames, model.nodes))
+    np.testing.assert_allclose(infer(program, simulator, x), model.forward(x), rtol=0, atol=1e-10)
+    assert simulator.ledger.rows() == counter.ledger.rows()
+
+
 def test_used_levels_are_the_planned_ones():
     model = small_network(keeps=(2, 1, 0))
     assert fold(model).levels == 2 * 3 + 1 + model.effective_layers() == 10
     program = laid_out(model, 512)
-    counter = counted(program)
+    counter = count(program)
     assert program.head_level == 1
     assert max(level for _, level, _ in counter.ledger.rows()) == 10
     assert {level for name, level, _ in counter.ledger.rows() if name == "rescale"} == set(range(1, 11))
@@ -54,14 +70,14 @@ def test_used_levels_are_the_planned_ones():
 
 def test_two_nodes_a_ciphertext_halve_temporal_rotations():
     model = small_network(channels=(8, 8, 8), strides=(1, 1, 1), keeps=(0, 0, 0))
-    alone, paired = (counted(laid_out(model, 512, how)).ledger.rotations for how in (False, True))
+    alone, paired = (count(laid_out(model, 512, how)).ledger.rotations for how in (False, True))
     assert paired < 0.75 * alone
 
 
 def test_sequences_do_not_touch_each_other(seed):
     model = small_network(seed=seed)
     program = laid_out(model, 512)
-    simulator = Simulator(program.parameters, counted(program).wanted)
+    simulator = Simulator(program.parameters, count(program).wanted)
     x = np.random.default_rng(seed).normal(size=(program.layout.batch, 3, 8, 5))
     other = x.copy()
     other[1:] += 1

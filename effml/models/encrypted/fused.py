@@ -1,4 +1,4 @@
-"""A laid-out ST-GCN on ciphertexts, block by block.
+"""A block on ciphertexts with everything folded: one level for each convolution, one for each activation.
 
 Between blocks every ciphertext is at one level and at the parameters' scale. Plaintexts are encoded at the level and the
 scale that make the next rescaling land exactly where it should, so that scales never drift. Residuals are multiplied at
@@ -7,7 +7,7 @@ the level of the temporal convolution and added to its sums before these are rot
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy import ndarray
@@ -23,14 +23,14 @@ from effml.models.encrypted.convolve import (
     diagonal,
     giant_sum,
 )
+from effml.models.encrypted.fold import Quadratic
 from effml.models.encrypted.layout import Pair
 from effml.models.encrypted.program import Program, Stage
 
 Weights = Callable[[int, int], "ndarray | None"]
-HEAD_ROOM = 14  # bits that logits may have before the point
 
 
-class BlockEvaluation:
+class FusedBlock:
     """One block on one back end: call it with the number of an output pair."""
 
     def __init__(self, program: Program, stage: Stage, backend: CkksBackend, inputs: list[NodeCiphers]) -> None:
@@ -49,8 +49,7 @@ class BlockEvaluation:
     def _graph(self, pair: Pair) -> NodeCiphers:
         stage, backend, level = self.stage, self.backend, self.stage.level
         block = stage.block
-        active = bool(block.first.active[pair[0]])
-        after = scale_before(backend, level - 1, pair) if active else self.scale
+        after = self._arrival(block.first, pair, level - 1)
         present = (block.graph != 0).any((2, 3))
 
         def weights(node: int, origin: int) -> ndarray | None:
@@ -106,16 +105,14 @@ class BlockEvaluation:
     # -- activation and temporal convolution ----------------------------------------------------------------------
 
     def _first(self, pair: Pair, x: Cipher) -> Cipher:
-        if self.stage.block.first.active[pair[0]]:
-            x = activate(self.backend, self.layout, self.stage.block.first, pair, x)
+        x = self._activate(self.stage.block.first, pair, x)
         # Levels that the rest of the block has no use for go before the many rotations of the temporal convolution.
         return self.backend.drop(x, self.stage.temporal_level(pair))
 
     def _temporal(self, pair: Pair, held: NodeCiphers) -> NodeCiphers:
         stage, backend, layout = self.stage, self.backend, self.layout
         block, split, level = stage.block, stage.temporal_split, held[0].level
-        active = bool(block.second.active[pair[0]])
-        after = scale_before(backend, level - 1, pair) if active else self.scale
+        after = self._arrival(block.second, pair, level - 1)
         babies = [Babies(backend, layout, x, stage.dilation) for x in held]
         out = []
         for group in range(layout.groups(stage.out)):
@@ -135,8 +132,15 @@ class BlockEvaluation:
             self._add_residual(sums, (group, pair), level, after)
             x = backend.rescale(giant_sum(backend, layout, split, sums, stage.dilation), after)
             x = self._add_bias(x, bias_of(layout, block.temporal_bias, pair, group))
-            out.append(activate(backend, layout, block.second, pair, x) if active else x)
+            out.append(self._activate(block.second, pair, x))
         return out
+
+    def _arrival(self, act: Quadratic, pair: Pair, level: int) -> float:
+        """At what scale a convolution has to arrive for what follows to end at the parameters' scale."""
+        return scale_before(self.backend, level, pair) if act.active[pair[0]] else self.scale
+
+    def _activate(self, act: Quadratic, pair: Pair, x: Cipher) -> Cipher:
+        return activate(self.backend, self.layout, act, pair, x) if act.active[pair[0]] else x
 
     def _temporal_plain(self, places: tuple[int, int, int, int, int], level: int, after: float) -> Plain | None:
         """The plaintext of one channel shift and tap, encoded once for all nodes; None if it is zero."""
@@ -177,77 +181,3 @@ class BlockEvaluation:
         if not np.any(bias):
             return x
         return self.backend.add_plain(x, self.backend.encode(self.layout.pattern(bias), x.level, x.scale))
-
-
-def evaluate_block(
-    program: Program, stage: Stage, backend: CkksBackend, inputs: list[NodeCiphers], chosen: Iterable[int] | None = None
-) -> dict[int, NodeCiphers]:
-    """Output pairs of a block, all or those chosen."""
-    evaluation = BlockEvaluation(program, stage, backend, inputs)
-    return {target: evaluation(target) for target in (range(len(stage.targets)) if chosen is None else chosen)}
-
-
-def evaluate_head(program: Program, backend: CkksBackend, inputs: list[NodeCiphers]) -> NodeCiphers:
-    """Logits: class k of sequence b is the real part of slot (k, 0, b) of group k // channels.
-
-    Nodes are added first, then one small matrix product, then frames. Two nodes in one ciphertext are added by weights
-    times 1 - i: (a + i b)(1 - i) = (a + b) + i (b - a). The other slots hold partial sums.
-    """
-    layout, network, split = program.layout, program.network, program.head_split
-    level, scale = program.head_level, program.parameters.scale
-    after = 2.0 ** min(program.parameters.scale_bits, program.parameters.bits[0] - HEAD_ROOM)
-    pooled: list[Cipher] = []
-    for group in range(len(inputs[0])):
-        total = inputs[0][group]
-        if len(inputs) > 1:
-            total = backend.add(total, inputs[1][group])
-        for groups in inputs[2:]:
-            total = backend.accumulate(total, groups[group])
-        pooled.append(total)
-    babies = [Babies(backend, layout, x) for x in pooled]
-    kept = layout.kept(program.dilation)
-    weight = network.head / (network.nodes * kept.sum())
-    turned = weight * (1 - 1j) if program.paired else weight
-    plain_scale = after * backend.primes[level] / scale
-    out = []
-    for group in range(layout.groups(len(weight))):
-        sums: dict[tuple[int, int], Cipher] = {}
-        for source_group in range(len(pooled)):
-            for shift in range(layout.period(weight.shape[1])):
-                values = diagonal(layout, turned, shift, (group, source_group))
-                if not np.any(values):
-                    continue
-                giant, small = divmod(shift, split.channel_babies)
-                roll = giant * split.channel_babies * layout.channel_step
-                plain = backend.encode(layout.pattern(values, kept, roll), level, plain_scale)
-                product = backend.mul_plain(babies[source_group](small), plain)
-                sums[giant, 0] = backend.accumulate(sums.get((giant, 0)), product)
-        x = backend.rescale(giant_sum(backend, layout, split, sums), after)
-        x = _sum_frames(backend, x, layout.batch * program.dilation, layout.frames // program.dilation)
-        bias = bias_of(layout, network.head_bias[:, None], (0, None), group)
-        out.append(backend.add_plain(x, backend.encode(layout.pattern(bias), x.level, x.scale)))
-    return out
-
-
-def _sum_frames(backend: CkksBackend, x: Cipher, step: int, frames: int) -> Cipher:
-    """Slot i becomes the sum over slots i + step k, k < frames (a power of two).
-
-    Doubling, with every rotation made of the ones that there are keys for: at level 0 a rotation costs next to nothing,
-    a key as much as at any level.
-    """
-    distance = 1
-    while distance < frames:
-        moved = x
-        for _ in range(distance):
-            moved = backend.rotate(moved, step)
-        x = backend.add(x, moved)
-        distance *= 2
-    return x
-
-
-def evaluate(program: Program, backend: CkksBackend, inputs: list[NodeCiphers]) -> NodeCiphers:
-    """The whole network in this process."""
-    for stage in program.stages:
-        outputs = evaluate_block(program, stage, backend, inputs)
-        inputs = [outputs[target] for target in range(len(stage.targets))]
-    return evaluate_head(program, backend, inputs)
