@@ -46,7 +46,8 @@ class Replace:
     rate: float = option(0.01, "learning rate", low=0.0)
     start: str = option("identity", "first polynomials: near the identity (paper), or fitted to ReLU on training data",
                         choices=("identity", "fitted"))  # fmt: skip
-    square_scale: float = option(0.01, "factor between stored and effective quadratic coefficients", low=0.0)
+    square_scale: float = option(0.1, "factor between stored and effective quadratic coefficients; paper 0.01, for "
+                                 "schedules ten times as long", low=0.0)  # fmt: skip
     limit: float = option(2.0, "bound of stored coefficients", low=0.0)
     offset: bool = option(True, "train the constant term, as the paper prints it; its published program does not")
 

@@ -79,7 +79,10 @@ def train(
     penalty: Callable[[], Tensor] | None = None,
     after: Callable[[int], None] | None = None,
 ) -> Fitted:
-    """Train in place; the last state stays in the network, the best on held-out sequences is in what is returned."""
+    """Train in place; the last state stays in the network, the best on held-out sequences is in what is returned.
+
+    Of states that do equally well there, as happens with few sequences, it is the last if that is among them.
+    """
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     ahead = Lookahead(parameters, stage.lookahead) if stage.lookahead else None
 
@@ -94,7 +97,10 @@ def train(
     plan = Plan(
         stage.steps, groups, "sgd", stage.weight_decay, penalty=penalty, after=each, check_every=stage.check_every
     )
-    return fit(network, stage.batches, stage.objective, plan, stage.held_out, first_batch=stage.first_batch)
+    fitted = fit(network, stage.batches, stage.objective, plan, stage.held_out, first_batch=stage.first_batch)
+    if fitted.curve and fitted.curve[-1][2] == fitted.best_accuracy:
+        fitted.best_state = copy.deepcopy(network.state_dict())
+    return fitted
 
 
 class Pressure:

@@ -1,6 +1,7 @@
 """Stages after the teacher: the loss against its definition, the penalty's push, the wanted number of layers reached."""
 
 import copy
+from dataclasses import replace as replace_stage
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from effml.models.reduction.batches import Batches
 from effml.models.stgcn.export import export
 from effml.models.stgcn.graph import spatial_adjacency
 from effml.models.stgcn.network import STGCN
-from effml.models.stgcn.stages import Distillation, Pressure, Stage, linearize, replace
+from effml.models.stgcn.stages import Distillation, Pressure, Stage, linearize, replace, train
 
 ADJACENCY = torch.from_numpy(spatial_adjacency(MSR20.bones, MSR20.centre, 20)).float()
 
@@ -131,6 +132,16 @@ def test_frozen_offset_stays_zero(teacher, seed):
     free = STGCN(ADJACENCY, 4, (4, 4, 4), offset=True)
     replace(free, stage(teacher, 3))
     assert any(float(p.c0.detach().abs().max()) > 0 for pair in free.pairs for p in pair.polynomials)
+
+
+def test_of_equally_good_states_the_last_is_kept(teacher, seed):
+    student = STGCN(ADJACENCY, 4, (4, 4, 4))
+    with torch.no_grad():
+        student.head.bias.copy_(torch.tensor([100.0, 0.0, 0.0, 0.0]))  # class 0 whatever happens: accuracy never moves
+    student.head.bias.requires_grad_(False)
+    fitted = train(student, replace_stage(stage(teacher, 6, check_every=2), rate=1e-4))
+    assert len({score for _, _, score in fitted.curve}) == 1
+    assert all(torch.equal(value, fitted.best_state[name]) for name, value in student.state_dict().items())
 
 
 def test_layers_counts_what_the_gates_decide():
