@@ -15,6 +15,14 @@ BACKENDS = ("pyfhel", "sealapi", "simulator")
 
 
 @dataclass
+class Skeletons(Dataset):
+    split: str | None = option(None, "with dataset=ntu60: what train and test differ in", choices=("view", "subject"))
+    layout: str | None = option(None, "with dataset=articulated: 20 joints or 25", choices=("msr20", "ntu25"))
+    classes: int | None = option(None, "with dataset=articulated: actions; ntu60: the first so many", low=2)
+    repeats: int | None = option(None, "with dataset=articulated: sequences of each action by each subject", low=1)
+
+
+@dataclass
 class Model:
     size: str = option("own", "a backbone of the paper, or own: channels and strides", choices=("own", *SIZES))
     channels: list[int] = option([8, 8, 8], "channels of each block", low=1)
@@ -104,7 +112,7 @@ class Serve:
 @dataclass
 class Config:
     suite: str = option("train", "what to run", choices=SUITES)
-    dataset: Dataset = group(Dataset)
+    dataset: Skeletons = group(Skeletons)
     model: Model = group(Model)
     teacher: Teacher = group(Teacher)
     linearize: Linearize = group(Linearize)
@@ -137,7 +145,11 @@ def _cost(config: Config) -> Cost:
     sequences for training, more or less."""
     channels, _ = config.shape()
     step = 0.10 * config.train.batch / 16 * config.model.frames / 64 * sum(c**1.3 for c in channels) / (3 * 16**1.3)
-    points = len(config.train.methods) * (len(config.train.targets) if config.linearize.aim == "targets" else 1)
+    points = len(config.train.methods)
+    if config.linearize.aim == "targets":
+        everything = 2 * len(channels)
+        points *= len(set(config.train.targets) - {everything})
+        points += everything in config.train.targets
     epochs = config.teacher.epochs + points * 1.4 * (config.linearize.epochs + config.replace.epochs)
     return Cost(step * epochs * 240 / config.train.batch, 1e9, f"{points} networks after the teacher")
 

@@ -86,6 +86,16 @@ def _each(values: Tensor, like: Tensor) -> Tensor:
     return values.reshape(-1, *[1] * (like.dim() - 1))
 
 
+def _name(config: Config, skeletons: Skeletons) -> str:
+    """The data set's name, with what was chosen about it."""
+    dataset = config.dataset
+    chosen = [dataset.layout, f"across {dataset.split}s" if dataset.split else None]
+    chosen += [
+        f"{count} {what}" for count, what in ((dataset.classes, "classes"), (dataset.repeats, "repeats")) if count
+    ]
+    return " ".join([skeletons.name, *(text for text in chosen if text)])
+
+
 def prepare(config: Config, run: Run) -> Actions:
     """Load, resample, and split held-out sequences off the training ones by the seed, class by class."""
     skeletons: Skeletons = run.load(config.dataset)
@@ -102,9 +112,10 @@ def prepare(config: Config, run: Run) -> Actions:
     size = min(config.train.batch, len(used))
     seed = int(run.numpy("batches").integers(2**31))
     adjacency = spatial_adjacency(skeletons.bones, skeletons.centre, skeletons.num_joints)
+    name = _name(config, skeletons)
     return Actions(
-        skeletons.name,
-        f"{skeletons.name}: {len(used)} training, {len(held)} held-out, {len(test)} test sequences of {x.shape[2]} frames, "
+        name,
+        f"{name}: {len(used)} training, {len(held)} held-out, {len(test)} test sequences of {x.shape[2]} frames, "
         f"{skeletons.num_joints} joints, {skeletons.num_classes} classes",
         Moved(x[used], labels[used], size, seed, moving=config.train.augment),
         (x[held], labels[held]),

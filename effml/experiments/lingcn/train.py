@@ -71,8 +71,14 @@ def measure_training(config: Config, run: Run, data: Actions) -> None:
     if config.linearize.aim == "mu":
         jobs = [(method, None) for method in config.train.methods]
     for method, target in run.progress(jobs, "networks"):
-        point = train_point(config, run, data, teacher, method, target)
         named = method if target is not None else f"{method}, mu {config.linearize.mu:g}"
+        try:
+            point = train_point(config, run, data, teacher, method, target)
+        except FloatingPointError as error:  # the others may do better, and that this one did not is a result
+            run.log(f"{named}, n = {target}: {error}")
+            mine = {**labels, "method": named, "n": "unknown" if target is None else target}
+            run.record("frontier", mine, "accuracy", None, note=str(error))
+            continue
         record(run, {**labels, "method": named}, point)
 
 

@@ -63,6 +63,31 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_loaded(effml, word
     assert ended.code == 2 and said in ended.err
 
 
+def test_a_network_that_diverges_is_a_blank_cell_and_costs_only_itself(effml):
+    words = ["lingcn", "--dataset", "articulated", "--preset", "smoke", "suite=train", "train.methods=[node]"]
+    row = effml.row(*words, "replace.rate=1e20", "train.targets=[2,1]")
+    cells = {
+        (m["labels"]["method"], m["labels"]["n"]): m
+        for m in row["measurements"]
+        if (m["table"], m["metric"]) == ("frontier", "accuracy")
+    }
+    assert cells["teacher", 6]["value"] is not None
+    for n in (2, 1):
+        assert cells["node", n]["value"] is None and "outgrown its inputs" in cells["node", n]["note"]
+
+
+def test_chosen_joints_and_classes_show_in_the_tables(effml):
+    words = ["lingcn", "--dataset", "articulated", "--preset", "smoke", "suite=train", "train.targets=[0]"]
+    row = effml.row(*words, "dataset.layout=ntu25", "dataset.classes=3", "train.methods=[layer]")
+    assert {m["labels"]["dataset"] for m in row["measurements"]} == {"articulated ntu25 3 classes"}
+    assert {m["value"] for m in row["measurements"] if m["metric"] == "nodes"} == {0}
+
+
+def test_an_option_of_another_data_set_is_refused(effml):
+    ended = effml("run", "lingcn", "--dataset", "articulated", "--preset", "smoke", "dataset.split=view")
+    assert ended.code == 2 and "split" in ended.err
+
+
 def test_methods_are_one_where_nothing_is_linearized():
     config = Config()
     config.train.methods = ["node", "layer"]
