@@ -3,8 +3,8 @@
     python -m effml.models.encrypted.server MODEL.npz OFFER.json [--backend B] [--workers N] [--unfused] ...
 
 It writes its offer, then answers JSON lines on standard input with JSON lines on standard output: {"keys": FOLDER},
-{"infer": FOLDER, "out": FOLDER}, {"decrypt": FOLDER}, the last of which it cannot do. It ends when its input does. It
-imports neither torch nor numba, so that it may fork.
+{"infer": FOLDER, "out": FOLDER}, {"calibrate": SECONDS}, {"decrypt": FOLDER}, the last of which it cannot do. It ends when
+its input does. It imports neither torch nor numba, so that it may fork.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any
 from effml.errors import MissingRequirement, Outcome, UserError
 from effml.models.encrypted.backend import CkksBackend
 from effml.models.encrypted.count import count
+from effml.models.encrypted.estimate import calibrate
 from effml.models.encrypted.exchange import Offer, Seal, read_ciphers, read_manifest, write_ciphers
 from effml.models.encrypted.fold import fold
 from effml.models.encrypted.libraries import BACKENDS, library
@@ -83,6 +84,12 @@ class Server:
             "ledger": report.ledger.rows(),
         }
 
+    def calibrate(self, seconds: float) -> dict[str, Any]:
+        """Time each operation with the client's keys, in as many processes as will compute."""
+        if self.backend is None:
+            raise UserError("the server has no keys yet; send them first")
+        return {"costs": calibrate(self.backend, self.offer.layout, seconds, self.workers).seconds}
+
     def decrypt(self, folder: Path) -> dict[str, Any]:
         """What a curious server would try.
 
@@ -103,9 +110,11 @@ class Server:
                 return self.take_keys(Path(request["keys"]))
             if "infer" in request:
                 return self.infer(Path(request["infer"]), Path(request["out"]))
+            if "calibrate" in request:
+                return self.calibrate(float(request["calibrate"]))
             if "decrypt" in request:
                 return self.decrypt(Path(request["decrypt"]))
-            raise UserError(f"a server knows keys, infer and decrypt, not {', '.join(request)}")
+            raise UserError(f"a server knows keys, infer, calibrate and decrypt, not {', '.join(request)}")
         except Outcome as outcome:
             return {"error": str(outcome), "code": outcome.code}
         except WorkerFailed as failure:
