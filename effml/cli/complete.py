@@ -50,7 +50,7 @@ def overrides(context: typer.Context, incomplete: str) -> list[tuple[str, str]]:
 
 
 def tables(incomplete: str) -> list[str]:
-    names = ["all"]
+    names = ["all", "verdicts"]
     for experiment in registry.everything():
         names += [experiment.name, *(f"{experiment.name}.{table.id}" for table in experiment.tables)]
     return [name for name in names if name.startswith(incomplete)]

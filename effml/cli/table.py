@@ -12,7 +12,7 @@ from effml.cli.words import Results
 
 def table(
     what: Annotated[
-        str, typer.Argument(help="EXPERIMENT.TABLE, EXPERIMENT or all.", autocompletion=complete.tables)
+        str, typer.Argument(help="EXPERIMENT.TABLE, EXPERIMENT, all, or verdicts.", autocompletion=complete.tables)
     ] = "all",
     format: Annotated[str, typer.Option("--format", help="md, latex, csv or json.")] = "md",
     check: Annotated[
@@ -26,7 +26,7 @@ def table(
 ) -> None:
     """Tables beside the papers' numbers: mean ± standard deviation over seeds, marked by evidence and device."""
     from effml.errors import UserError
-    from effml.experiments.core import committed, store
+    from effml.experiments.core import committed, store, verdicts
     from effml.experiments.core.places import results_root
     from effml.experiments.core.render import FORMATS, render
     from effml.experiments.core.tables import build
@@ -34,6 +34,9 @@ def table(
     if format not in FORMATS:
         raise UserError(f"unknown format '{format}'; there is {', '.join(FORMATS)}")
     root = results_root(results)
+    if what == "verdicts":
+        print(verdicts.markdown(root), end="")
+        return
     wanted = committed.select(what)
     if update:
         committed.update(root)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from effml.errors import Differs
-from effml.experiments.core import registry, store
+from effml.experiments.core import registry, store, verdicts
 from effml.experiments.core.options import unknown
 from effml.experiments.core.render import markdown
 from effml.experiments.core.spec import Experiment, Plot, Table
@@ -67,30 +67,39 @@ def update(root: Path) -> None:
     for experiment, table in select("all"):
         path = path_of(root, experiment, table)
         view = build(experiment, table, store.committed_rows(root, experiment.name))
-        if any(line.cells for line in view.lines):
-            store.write_atomically(path, markdown(view))
-        else:
-            path.unlink(missing_ok=True)
+        _keep(path, markdown(view) if any(line.cells for line in view.lines) else "")
+    _keep(root / "tables" / "verdicts.md", verdicts.markdown(root))
     for name, count in counts.items():
         print(f"{name}: {count} rows", file=sys.stderr)
+
+
+def _keep(path: Path, text: str) -> None:
+    if text:
+        store.write_atomically(path, text)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def check(root: Path, wanted: Selection) -> None:
     """Raise Differs when a committed table is not what its committed rows give."""
     different = []
+    pages = {}
     for experiment, table in wanted:
-        path = path_of(root, experiment, table)
         view = build(experiment, table, store.committed_rows(root, experiment.name))
-        want = markdown(view) if any(line.cells for line in view.lines) else ""
+        text = markdown(view) if any(line.cells for line in view.lines) else ""
+        pages[f"{experiment.name}.{table.id}"] = path_of(root, experiment, table), text
+    if len(wanted) == len(select("all")):
+        pages["verdicts"] = root / "tables" / "verdicts.md", verdicts.markdown(root)
+    for name, (path, want) in pages.items():
         have = path.read_text(encoding="utf-8") if path.is_file() else ""
         if have != want:
-            different.append(f"{experiment.name}.{table.id}")
+            different.append(name)
             diff = difflib.unified_diff(
                 have.splitlines(), want.splitlines(), "committed", "from rows", lineterm="", n=0
             )
-            print("\n".join([f"--- {experiment.name}.{table.id}", *list(diff)[2:14]]), file=sys.stderr)
+            print("\n".join([f"--- {name}", *list(diff)[2:14]]), file=sys.stderr)
     if different:
         raise Differs(
             f"{len(different)} committed tables differ from their rows: {', '.join(different)}; run `make tables`"
         )
-    print(f"{len(wanted)} tables agree with their rows", file=sys.stderr)
+    print(f"{len(pages)} tables agree with their rows", file=sys.stderr)

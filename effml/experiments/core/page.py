@@ -7,7 +7,7 @@ import html
 import io
 from pathlib import Path
 
-from effml.experiments.core import registry, store
+from effml.experiments.core import registry, store, verdicts
 from effml.experiments.core.plots import points, render, roofs
 from effml.experiments.core.render import (
     EMPTY,
@@ -40,7 +40,9 @@ nav { display: flex; flex-wrap: wrap; gap: .3rem .9rem; border-bottom: 1px solid
 h2 { margin-top: 2.5rem; border-bottom: 1px solid var(--line); } h3 { margin-bottom: .3rem; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .2rem .7rem; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--soft); }
-th.label, td.label { text-align: left; } td.paper, th.paper { opacity: .7; }
+th.label, td.label { text-align: left; }
+td.said { text-align: left; white-space: normal; min-width: 14rem; vertical-align: top; }
+ td.paper, th.paper { opacity: .7; }
 ul.notes { font-size: .85em; opacity: .85; padding-left: 1.2rem; } code { font-size: .9em; overflow-wrap: anywhere; }
 details { font-size: .85em; } figure { margin: 1rem 0; } img { max-width: 100%; height: auto; background: #fff; }
 .pictures { display: flex; flex-wrap: wrap; gap: 1rem; } .pictures figure { max-width: 22rem; margin: 0; }
@@ -50,7 +52,7 @@ figcaption { font-size: .8em; opacity: .8; overflow-wrap: anywhere; }
 
 def write(root: Path, path: Path) -> int:
     """Write the page; returns its size in bytes."""
-    sections, links = [], []
+    sections, links = [_verdicts(root)], []
     for experiment in registry.everything():
         rows = [row for row in store.all_rows(root, experiment.name) if row.get("preset") != "smoke"]
         body = _section(root, experiment, rows)
@@ -62,12 +64,30 @@ def write(root: Path, path: Path) -> int:
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>effml: what was measured</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">'
         f"<style>{STYLE}</style></head><body><h1>effml: what was measured</h1><nav>{' '.join(links)}</nav>"
-        f"{''.join(sections) or empty}</body></html>\n"
+        f"{''.join(sections) if links else empty}</body></html>\n"
     )
     with store.writing(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
     store.write_atomically(path, text)
     return len(text.encode())
+
+
+def _verdicts(root: Path) -> str:
+    """The claims and what became of them, first of all."""
+
+    def row(tag: str, cells: list[tuple[str, str]]) -> str:
+        return f"<tr>{''.join(f'<{tag} class={kind}>{text}</{tag}>' for kind, text in cells)}</tr>"
+
+    found = verdicts.verdicts(root)
+    if not found:
+        return ""
+    heads = row("th", [("label", name) for name in verdicts.HEADS])
+    lines = "".join(
+        row("td", [(kind, _code(text)) for kind, text in zip(("label", *["said"] * 4), v.texts, strict=True)])
+        for v in found
+    )
+    table = f'<div class="wide"><table><thead>{heads}</thead><tbody>{lines}</tbody></table></div>'
+    return f"<h2>{verdicts.TITLE}</h2>{table}"
 
 
 def _section(root: Path, experiment: Experiment, rows: list[store.Row]) -> str:
