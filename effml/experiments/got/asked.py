@@ -68,7 +68,7 @@ def open_port(config: Config, run: Run, words: dict[str, Dialect], task: Task, t
         own = config.problem is not None or config.dataset.name == "file"
         if own:
             run.log("your own problems are not kept out of the small model's training: it may have met them there")
-        model = tiny_model(config, run, words, {} if own else {task.name: [problem.node for problem in tested]})
+        model = tiny_model(config, run, words, task.name, [] if own else [problem.node for problem in tested])
         return Port(model, transcript=Transcript(), limits=limits, concurrency=1_000_000)
     provider = config.provider
     prices = None if provider.price_in is None else (provider.price_in, float(provider.price_out or 0.0))

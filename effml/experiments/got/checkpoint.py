@@ -13,7 +13,7 @@ from filelock import FileLock
 
 from effml.experiments.data import places
 from effml.experiments.data.puzzles.reasoning import frozen, hard_puzzles
-from effml.experiments.got.config import Config
+from effml.experiments.got.config import TASKS, Config
 from effml.models.thoughts.game24 import Game24
 from effml.models.thoughts.prompts import Dialect
 from effml.models.thoughts.tiny.backend import TinyModel
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from effml.experiments.core.run import Run
 
 
-def recipe(config: Config) -> Recipe:
+def recipe(config: Config, task: str) -> Recipe:
     tiny = config.tiny
-    weights = {"game24": tiny.game24, "polynomial": tiny.polynomial, "sequence": tiny.sequence}
+    names = TASKS if tiny.tasks == "all" else (task,)
     return Recipe(
         tokens=tiny.tokens,
         pool=tiny.pool,
@@ -38,7 +38,7 @@ def recipe(config: Config) -> Recipe:
         heads=tiny.heads,
         width=tiny.width,
         seed=tiny.seed,
-        weights={name: weight for name, weight in weights.items() if weight > 0},
+        weights={name: 1 / len(names) for name in names},
     )
 
 
@@ -56,12 +56,11 @@ def teachers(names: Iterable[str], tested: Mapping[str, Sequence[str]]) -> dict[
     return made
 
 
-def tiny_model(
-    config: Config, run: Run, dialects: dict[str, Dialect], tested: Mapping[str, Sequence[str]]
-) -> TinyModel:
-    """The trained model as a back end, from the cache where it is, else trained now."""
-    made = recipe(config)
-    taught = teachers(made.weights, tested)
+def tiny_model(config: Config, run: Run, dialects: dict[str, Dialect], task: str, tested: Sequence[str]) -> TinyModel:
+    """The model trained for `task` as a back end, from the cache where it is, else trained now. `tested`: the nodes of
+    this run's problems, which it must not have met."""
+    made = recipe(config, task)
+    taught = teachers(made.weights, {task: tested})
     dialects = {name: dialects[name] for name in taught}
     digest = made.digest(taught, dialects)
     path = places.cache() / "got" / f"tiny-{digest[:16]}.pt"

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from effml.models.llm import Ledger, Port
 from effml.models.thoughts.asking import Asker
-from effml.models.thoughts.prompts import Dialect, agrees
+from effml.models.thoughts.checker import says_yes
+from effml.models.thoughts.prompts import Dialect
 from effml.models.thoughts.task import BACKWARD, FORWARD, Move, Problem, Task
 
 
@@ -35,7 +36,7 @@ async def check_own_moves(
         moves = list(dict.fromkeys(move for text in texts for move in task.moves(node, text)[0]))
         replies = await asyncio.gather(*(ask.about_move("check", move, most) for move in moves))
         return [
-            Checked(move, task.sound(move), tuple(map(agrees, texts)))
+            Checked(move, task.sound(move), tuple(says_yes(ask, move, text) for text in texts))
             for move, texts in zip(moves, replies, strict=True)
         ]
 

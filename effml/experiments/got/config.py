@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from effml.errors import UserError
-from effml.experiments.core.spec import Cost, Dataset, Experiment, Metric, Table, group, option
+from effml.experiments.core.spec import Cost, Dataset, Experiment, Metric, Plot, Table, group, option
 
 METHODS = ("io", "cot", "io-sc", "cot-sc", "cot-checked", "tot", "got-forward", "got-backward")
 CHECKED = ("cot-checked", "got-forward", "got-backward")
@@ -64,8 +64,11 @@ class Provider:
 class Tiny:
     """The small model trained here. Its trace mix: within a task, equal tokens for each kind of question."""
 
+    tasks: str = option(
+        "asked", "learn the task at hand alone, or all three with equal shares of the tokens", choices=("asked", "all")
+    )
     tokens: int = option(6_000_000, "tokens read in training", low=1000)
-    pool: float = option(0.25, "share of them drawn anew; the rest repeats it", low=0.01, high=1.0)
+    pool: float = option(0.5, "share of them drawn anew; the rest repeats it", low=0.01, high=1.0)
     batch_tokens: int = option(1024, "tokens of one step", low=64)
     rate: float = option(0.02, "highest learning rate of the blocks' matrices (Muon)", low=0.0)
     embedding_rate: float = option(2e-3, "highest learning rate of everything else (AdamW)", low=0.0)
@@ -73,9 +76,6 @@ class Tiny:
     heads: int = option(4, "attention heads", low=1)
     width: int = option(96, "width of the stream", low=8)
     seed: int = option(0, "seed of weights and examples; the run's own seed moves only what is sampled", low=0)
-    game24: float = option(0.5, "share of the tokens for the game of 24", low=0.0)
-    polynomial: float = option(0.25, "share for polynomials", low=0.0)
-    sequence: float = option(0.25, "share for sequences", low=0.0)
 
 
 @dataclass
@@ -102,8 +102,6 @@ class Config:
             raise UserError("model=replay replays a transcript: name its file by provider.transcript=...")
         if self.suite in ("replay", "all") and self.problem is not None:
             raise UserError("problem=... is for suite=live or suite=checker: the recorded runs have their own problems")
-        if not any((self.tiny.game24, self.tiny.polynomial, self.tiny.sequence)):
-            raise UserError("tiny.game24, tiny.polynomial and tiny.sequence are all 0: one task must have a share")
 
 
 def _cost(config: Config) -> Cost | None:
@@ -111,7 +109,7 @@ def _cost(config: Config) -> Cost | None:
         return Cost(seconds=15, why="judging 20,500 recorded answers")
     if config.model != TINY:
         return None
-    training = config.tiny.tokens / 22_000
+    training = config.tiny.tokens / 18_000
     asked = (config.limit or 100) * (config.budget.tokens or 4000) * 0.6 * 11 / 25_000
     return Cost(
         seconds=training + asked,
@@ -139,6 +137,8 @@ EXPERIMENT = Experiment(
         Metric("tokens", "", "tokens in and out used on a problem, mean", better="lower"),
         Metric("cost", "$", "dollars used on a problem, mean; blank where the price is unknown", better="lower"),
         Metric("accuracy_at", "1", "accuracy if every method had been stopped at this many tokens", better="higher"),
+        Metric("low_at", "1", "lower end of its 95 % Wilson interval", better="higher"),
+        Metric("high_at", "1", "upper end of its 95 % Wilson interval", better="higher"),
         Metric("calls_to", "", "completions a problem until the accuracy of the vote at full budget", better="lower"),
         Metric("gain", "points", "accuracy of Graph of Thoughts less that of the baseline, in percentage points"),
         Metric("disagreements", "", "answers on which judge and record differ", better="lower"),
@@ -195,14 +195,13 @@ EXPERIMENT = Experiment(
         Table(
             id="equal",
             title="Accuracy at equal tokens, the small model",
-            rows=("dataset", "method", "checker"),
-            columns="at",
-            metrics=("accuracy_at",),
+            rows=("dataset", "method", "checker", "at"),
+            metrics=("accuracy_at", "low_at", "high_at"),
             where={"model": "tiny"},
             fill="effml run got --dataset {dataset}",
             order={"method": list(METHODS), "checker": ["none", "own", "exact"], "at": [250, 500, 1000, 2000, 4000]},
-            note="Columns: tokens per problem at which every method is stopped. A search that has no answer yet counts as "
-            "wrong; a vote gives its leader.",
+            note="At: tokens per problem at which every method is stopped. A search that has no answer yet counts as "
+            "wrong; a vote gives its leader. Intervals are those of one run.",
         ),
         Table(
             id="calls",
@@ -250,6 +249,31 @@ EXPERIMENT = Experiment(
             fill="effml run got preset=paper model={model}",
             note="The paper states differences; its levels on polynomials and sequences, number of problems and degrees "
             "are not stated in what could be retrieved.",
+        ),
+    ),
+    plots=(
+        *(
+            Plot(
+                f"equal-{dataset}",
+                f"Accuracy by tokens a problem, {dataset}, the small model",
+                "equal",
+                "line",
+                "at",
+                "accuracy_at",
+                series=("method", "checker"),
+                where={"dataset": dataset},
+                log="x",
+            )
+            for dataset in ("game24-hard", "polynomials-easy", "polynomials", "sequences-easy", "sequences")
+        ),
+        Plot(
+            "checker",
+            "Wrong moves let through by k checks",
+            "checker",
+            "line",
+            "k",
+            "let_through",
+            series=("dataset", "direction"),
         ),
     ),
     cost=_cost,

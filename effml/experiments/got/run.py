@@ -129,7 +129,9 @@ def record_curves(
     for at in MOMENTS:
         if limit is None or at <= limit:
             value = curves.accuracy_at(outcomes, at)
-            run.record("equal", {**labels, "at": at}, "accuracy_at", value, evidence=_evidence(config))
+            low, high = curves.wilson(round(value * len(outcomes)), len(outcomes))
+            for metric, figure in (("accuracy_at", value), ("low_at", low), ("high_at", high)):
+                run.record("equal", {**labels, "at": at}, metric, figure, evidence=_evidence(config))
     if vote:
         level = curves.accuracy(vote)
         reached = curves.calls_to(outcomes, level) if level > 0 else None

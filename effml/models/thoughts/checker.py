@@ -23,6 +23,14 @@ class Checker(Protocol):
     async def confirms(self, ask: Asker, move: Move) -> bool: ...
 
 
+def says_yes(ask: Asker, move: Move, text: str) -> bool:
+    """Whether a reply to the checker's question accepts the move: by a word or, in a dialect that has the move worked out
+    again, by coming to the same one."""
+    if ask.dialect.rewrites:
+        return ask.task.moves(move.node, text)[0] == [move]
+    return agrees(text)
+
+
 class ModelChecker:
     """The model's own word: `k` independent answers, all of which must agree."""
 
@@ -31,11 +39,11 @@ class ModelChecker:
         self.name = "own"
 
     async def accepts(self, ask: Asker, move: Move) -> bool:
-        return all(agrees(text) for text in await ask.about_move("check", move, self.k))
+        return all(says_yes(ask, move, text) for text in await ask.about_move("check", move, self.k))
 
     async def confirms(self, ask: Asker, move: Move) -> bool:
         """k answers more, not the ones that let the move in."""
-        return all(agrees(text) for text in (await ask.about_move("check", move, 2 * self.k))[self.k :])
+        return all(says_yes(ask, move, text) for text in (await ask.about_move("check", move, 2 * self.k))[self.k :])
 
 
 class ExactChecker:

@@ -41,6 +41,7 @@ class Dialect:
 
     samples: replies that a question for moves needs: one where a reply lists many, more where it holds a single move.
     tokens: what a method may use on one problem unless the user says otherwise, None for any number.
+    rewrites: a checker's reply is the move as it should be, and not a word of yes or no.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Dialect:
     sha256: str
     samples: int = 1
     tokens: int | None = None
+    rewrites: bool = False
 
     def __getitem__(self, role: str) -> Template:
         if role not in self.templates:
@@ -88,8 +90,13 @@ def read_dialect(data: Mapping[str, Any], task: str) -> Dialect:
         fields["stop"] = tuple(fields.get("stop", ()))
         templates[role] = Template(**fields)
     digest = hashlib.sha256(json.dumps([data.get("opinions"), defaults, data[task]], sort_keys=True).encode())
-    samples, tokens = int(data.get("samples", 1)), data.get("tokens")
-    return Dialect(str(data["name"]), templates, dict(data["opinions"]), digest.hexdigest(), samples, tokens)
+    samples, tokens, checks = int(data.get("samples", 1)), data.get("tokens"), data.get("checks", "word")
+    if checks not in ("word", "rewrite"):
+        raise UserError(f"The dialect {data['name']} says checks: {checks}; there are word and rewrite.")
+    opinions = dict(data["opinions"])
+    return Dialect(
+        str(data["name"]), templates, opinions, digest.hexdigest(), samples, tokens, rewrites=checks == "rewrite"
+    )
 
 
 def _words(text: str) -> list[str]:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 END = "\n"
 UNKNOWN = "\ufffd"
 PIECE = re.compile(r"(?<!\d)\d{1,2}(?!\d)|\d| left |[a-z]+|.|\n", re.DOTALL)
-CHARACTERS = " +-*/^=()[]<>|,;:.ABCFKRV"
+CHARACTERS = " +-*/^=()[]<>|,;:.ABCFKRSV"
 
 
 class Vocabulary:

@@ -1,13 +1,17 @@
 """What the tiny model is trained on: right answers to every question of every task, made by exact programs.
 
 An example is (role, words, completion): the words fill the dialect's template, the completion is what a perfect model
-might reply. Wrong moves for the checker's question come from right ones by small slips. Knows no model.
+might reply. Wrong moves for the checker's question come from right ones by small slips; the reply to it is the move as
+it should be. One lesson more belongs to no question of a method: the sums that all their steps are made of. Knows no
+model.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import lru_cache
 from itertools import combinations_with_replacement
 from random import Random
@@ -18,7 +22,7 @@ from effml.models.thoughts.polynomial import Polynomials
 from effml.models.thoughts.sequence import Sequences
 from effml.models.thoughts.task import Move, Task
 
-ROLES = ("answer", "trace", "forward", "backward", "reach", "value", "check")
+LESSONS = ("answer", "trace", "forward", "backward", "reach", "value", "check", "sum")
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class Example:
     completion: str
 
 
-class Teacher:
+class Teacher(ABC):
     """Draws examples of one task. `excluded`: problems (nodes) that must never be shown, whatever is asked of them."""
 
     task: Task
@@ -46,9 +50,9 @@ class Teacher:
 
     # -- what differs by task -----------------------------------------------------------------------------------------
 
+    @abstractmethod
     def drawn(self, rng: Random) -> str:
         """A fresh problem, which may be an excluded one."""
-        raise NotImplementedError
 
     def root(self, rng: Random) -> str:
         """A problem that is not excluded: one in eight times a fresh one, else one of the last few hundred, whose
@@ -59,34 +63,35 @@ class Teacher:
             self._recent = [*self._recent[-299:], node]
         return rng.choice(self._recent)
 
+    @abstractmethod
     def step(self, node: str, direction: str, rng: Random) -> Move | None:
         """A move that leads to a solution, for forward, backward and, where one step should do, reach."""
-        raise NotImplementedError
 
     def inner(self, rng: Random, direction: str) -> str | None:
         """A node as a search in this direction meets it."""
         proof = self.proof(self.root(rng), direction, rng)
         return rng.choice(list(proof)) if proof else None
 
+    @abstractmethod
     def false(self, rng: Random) -> str | None:
-        """A node that does not hold."""
-        raise NotImplementedError
+        """A node that does not hold, and is not kept out."""
 
+    @abstractmethod
     def slip(self, move: Move, rng: Random) -> Move | None:
         """The move with a mistake in it, as far as one can be made."""
-        raise NotImplementedError
 
     # -- the roles ----------------------------------------------------------------------------------------------------
 
     def proof(self, node: str, direction: str, rng: Random) -> dict[str, Move] | None:
-        """A whole solution, drawn step by step, in the order in which a trace writes it down."""
+        """A whole solution, drawn step by step, in the order in which a trace writes it down; None when there is none, or
+        when it passes through a problem that is kept out, such as the quotient of a larger polynomial."""
         proof: dict[str, Move] = {}
         unclosed = [node]
         while unclosed:
             name = unclosed.pop(0)
             if name in proof or self.task.known(name):
                 continue
-            move = self.step(name, self.task.role(name, direction), rng)
+            move = None if name in self.excluded else self.step(name, self.task.role(name, direction), rng)
             if move is None:
                 return None
             proof[name] = move
@@ -132,13 +137,22 @@ class Teacher:
     def check(self, rng: Random) -> Example | None:
         direction = rng.choice(("forward", "backward"))
         node = self.inner(rng, direction)
-        move = self.step(node, self.task.role(node, direction), rng) if node else None
-        verdict = "y"
-        if move is not None and rng.random() < 0.5:
-            verdict, move = "n", self.slip(move, rng)
-        if move is None or (verdict == "n" and self.task.sound(move)):
+        right = self.step(node, self.task.role(node, direction), rng) if node else None
+        if right is None:
             return None
-        return Example("check", {**self.task.words(move.node), "move": self.task.line(move)}, verdict)
+        shown: Move | None = right
+        if rng.random() < 0.5:
+            shown = self.slip(right, rng)
+            if shown is None or self.task.sound(shown):
+                return None
+        words = {**self.task.words(right.node), "move": self.task.line(shown)}
+        return Example("check", words, self.task.line(right))
+
+    def sum(self, rng: Random) -> Example:
+        """A step of a synthetic division or of a recurrence: a*b+c."""
+        large = rng.choice((12, 60, 300))
+        a, b, c = rng.randint(-large, large), rng.choice([x for x in range(-6, 7) if x]), rng.randint(-large, large)
+        return Example("sum", {"sum": f"{a}*{b}{c:+d}"}, str(a * b + c))
 
 
 class Teacher24(Teacher):
@@ -151,14 +165,27 @@ class Teacher24(Teacher):
         nodes = (game24.node_of(fours, 24) for fours in combinations_with_replacement(range(1, 14), 4))
         self.puzzles = [node for node in nodes if node.split(" > ")[0] not in self.excluded]
 
-    def root(self, rng: Random) -> str:
+    def drawn(self, rng: Random) -> str:
         while not _winning(node := rng.choice(self.puzzles), "forward"):
             pass
         return node
 
+    def root(self, rng: Random) -> str:
+        return self.drawn(rng)  # the solutions of all of them are kept
+
     def step(self, node: str, direction: str, rng: Random) -> Move | None:
         moves = _winning(node, direction)
         return rng.choice(moves) if moves else None
+
+    def sum(self, rng: Random) -> Example:
+        a, b = rng.randint(1, 13), rng.randint(1, rng.choice((13, 13, 40)))
+        op = rng.choice("+-*/")
+        if op == "-":
+            a, b = max(a, b), min(a, b)
+        elif op == "/":
+            a, b = a * b, rng.choice((a, b))
+        value = game24.apply(op, Fraction(a), Fraction(b))
+        return Example("sum", {"sum": f"{a}{op}{b}"}, str(value))
 
     def reach(self, rng: Random) -> Example | None:
         if rng.random() < 0.7:

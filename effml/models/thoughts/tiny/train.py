@@ -1,6 +1,6 @@
 """Train the tiny model: examples drawn by the teachers, rows of like length batched, loss on completions alone.
 
-Every question of a task gets the same number of tokens, prompts included; tasks share by their weights. The result
+Every kind of lesson of a task gets the same number of tokens, prompts included; tasks share by their weights. The result
 depends on the recipe, the problems and the seed (and, in its last bits, on the machine).
 """
 
@@ -20,14 +20,14 @@ import torch.nn.functional as F
 from effml.models.thoughts.prompts import Dialect
 from effml.models.thoughts.tiny.gpt import GPT, Shape
 from effml.models.thoughts.tiny.tokens import END, Vocabulary
-from effml.models.thoughts.tiny.traces import ROLES, Teacher
+from effml.models.thoughts.tiny.traces import LESSONS, Teacher
 
 WORDS = (  # of all tasks
     *("left", "root", "roots", "shift", "split", "ratio", "form", "formula", "constants"),
     *("geo", "ari", "aff", "lin", "sec", "fit", "no", "y", "n", "i", "sqrt", "x"),
 )
 IGNORED = -100
-RECIPE = 1  # counts changes of what the same settings train
+RECIPE = 2  # counts changes of what the same settings train
 
 Encoded = tuple[list[int], int]  # tokens, and how many of them are the prompt
 
@@ -38,7 +38,7 @@ class Recipe:
     highest learning rate of the blocks' matrices (Muon); `embedding_rate`: of everything else (AdamW)."""
 
     tokens: int = 6_000_000
-    pool: float = 0.25
+    pool: float = 0.5
     batch_tokens: int = 1024
     rate: float = 0.02
     embedding_rate: float = 2e-3
@@ -47,14 +47,14 @@ class Recipe:
     width: int = 96
     context: int = 192
     seed: int = 0
-    weights: Mapping[str, float] = field(default_factory=lambda: {"game24": 0.5, "polynomial": 0.25, "sequence": 0.25})
+    weights: Mapping[str, float] = field(default_factory=lambda: {"game24": 1.0})
 
     def digest(self, teachers: Mapping[str, Teacher], dialects: Mapping[str, Dialect]) -> str:
         """Names what is trained: recipe, words of the prompts, problems kept out (64 hexadecimal digits)."""
         said = [
             RECIPE,
             asdict(self),
-            {name: {role: dialect[role].user for role in ROLES} for name, dialect in dialects.items()},
+            {name: {role: dialect[role].user for role in LESSONS} for name, dialect in dialects.items()},
             {name: sorted(teacher.excluded) for name, teacher in teachers.items()},
         ]
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
@@ -121,8 +121,8 @@ def make_pools(
     total = sum(recipe.weights[name] for name in teachers)
     pools: dict[tuple[str, str], list[Encoded]] = {}
     for name, teacher in teachers.items():
-        room = recipe.tokens * recipe.pool * recipe.weights[name] / total / len(ROLES)
-        for role in ROLES:
+        room = recipe.tokens * recipe.pool * recipe.weights[name] / total / len(LESSONS)
+        for role in LESSONS:
             rng = Random(f"examples {name} {role} {recipe.seed}")
             pool: list[Encoded] = []
             used = 0
