@@ -230,7 +230,7 @@ def canonical(tree: Tree) -> str:
 
 
 def _terms(tree: Tree, family: str, sign: str) -> list[str]:
-    plus, minus = family
+    plus, minus = family[0], family[1]
     flipped = minus if sign == plus else plus
     if tree.op == "neg" and plus == "+":
         return _terms(tree.parts[0], family, flipped)

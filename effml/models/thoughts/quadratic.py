@@ -76,10 +76,10 @@ I = Quadratic(Fraction(0), Fraction(1), -1)
 
 def make(a: Fraction | int, b: Fraction | int = 0, d: int = 1) -> Quadratic:
     """The number in its one form; `d` must be free of squares already."""
-    a, b = bounded(Fraction(a)), bounded(Fraction(b))
+    whole, rest = bounded(Fraction(a)), bounded(Fraction(b))
     if d == 1:
-        return Quadratic(a + b)
-    return Quadratic(a) if b == 0 else Quadratic(a, b, d)
+        return Quadratic(whole + rest)
+    return Quadratic(whole) if rest == 0 else Quadratic(whole, rest, d)
 
 
 def square_root(value: Fraction) -> Quadratic:

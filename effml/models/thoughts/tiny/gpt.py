@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -95,11 +96,14 @@ class GPT(nn.Module):
             with torch.no_grad():
                 self.embed.weight[tokens, : 2 * waves] = 0.02 * 2**0.5 * torch.cat((angles.cos(), angles.sin()), dim=1)
 
+    def layers(self) -> list[Block]:
+        return cast(list[Block], list(self.blocks))
+
     def forward(self, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B T vocabulary"]:
         length = tokens.shape[1]
         cos, sin = self.cos[:length], self.sin[:length]
         x = self.embed(tokens)
-        for block in self.blocks:
+        for block in self.layers():
             q, k, v = block.split(x)
             mixed = F.scaled_dot_product_attention(rotate(q, cos, sin), rotate(k, cos, sin), v, is_causal=True)
             x = block.finish(x, mixed)
@@ -118,7 +122,7 @@ class GPT(nn.Module):
         end = place + tokens.shape[1]
         cos, sin = self.cos[place:end], self.sin[place:end]
         x = self.embed(tokens)
-        for block, (keys, values) in zip(self.blocks, cache, strict=True):
+        for block, (keys, values) in zip(self.layers(), cache, strict=True):
             q, k, v = block.split(x)
             keys[:, :, place:end] = rotate(k, cos, sin)
             values[:, :, place:end] = v

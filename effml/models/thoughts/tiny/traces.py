@@ -140,11 +140,12 @@ class Teacher(ABC):
         right = self.step(node, self.task.role(node, direction), rng) if node else None
         if right is None:
             return None
-        shown: Move | None = right
+        shown = right
         if rng.random() < 0.5:
-            shown = self.slip(right, rng)
-            if shown is None or self.task.sound(shown):
+            slipped = self.slip(right, rng)
+            if slipped is None or self.task.sound(slipped):
                 return None
+            shown = slipped
         words = {**self.task.words(right.node), "move": self.task.line(shown)}
         return Example("check", words, self.task.line(right))
 
