@@ -50,7 +50,7 @@ class Linearize:
 
 @dataclass
 class Replace:
-    epochs: int = option(20, "epochs with polynomials, gates fixed", low=1)
+    epochs: int = option(30, "epochs with polynomials, gates fixed", low=1)
     rate: float = option(0.01, "learning rate", low=0.0)
     start: str = option("identity", "first polynomials: near the identity (paper), or fitted to ReLU on training data",
                         choices=("identity", "fitted"))  # fmt: skip
