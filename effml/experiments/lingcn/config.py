@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 from effml.errors import UserError
 from effml.experiments.core.spec import Cost, Dataset, Experiment, Metric, Plot, Table, group, option
+from effml.experiments.lingcn import tables
 
 SUITES = ("train", "encrypt", "micro", "serve", "all")
 METHODS = ("node", "layer")
 SIZES = {"3-128": ((64, 128, 128), (1, 2, 1)), "3-256": ((128, 256, 256), (1, 2, 1)),
          "6-256": ((64, 64, 128, 128, 256, 256), (1, 1, 2, 1, 2, 1))}  # fmt: skip
-BACKENDS = ("pyfhel", "sealapi", "simulator")
+BACKENDS = ("sealapi", "pyfhel")
 
 
 @dataclass
@@ -82,31 +83,27 @@ class Train:
 class Encrypt:
     targets: list[int] = option([2, 6], "nonlinear layers of the encrypted networks", low=0)
     model: str | None = option(None, "a network written by suite=train (.npz), in place of training one")
-    backend: str = option("pyfhel", "library that computes on ciphertexts", choices=BACKENDS)
-    compare: list[str] = option(["sealapi"], "libraries that must give the same logits", choices=BACKENDS)
+    backend: str = option("sealapi", "library that computes on ciphertexts", choices=BACKENDS)
+    compare: list[str] = option(["pyfhel"], "libraries whose logits are compared on the smallest network", choices=BACKENDS)
     baseline: bool = option(True, "all-polynomial, unfused network beside it (CryptoGCN's way)")
+    across: bool = option(False, "measure that baseline with twice the channels, too")
+    projection: bool = option(True, "predict the paper's 3-128 at 256 frames, as well")
     workers: int = option(2, "processes among which the nodes of the graph are divided", low=1)
-    batches: int = option(1, "ciphertext batches that are timed", low=1)
     sequences: int = option(16, "test sequences whose encrypted answer is compared with the plain one", low=1)
-    scale_bits: int = option(33, "bits of the scale and of the inner primes", low=20, high=60)
-    end_bits: int = option(47, "bits of the first and of the special prime", low=20, high=60)
-    insecure: bool = option(False, "allow parameters below 128-bit security")
+    calibration: float = option(5.0, "seconds of timing on which predictions rest", low=0.1, unit="s")
+    timeout: float = option(3600.0, "seconds after which a server that does not answer is stopped", low=1.0, unit="s")
+    scale_bits: int | None = option(None, "bits of the scale and of the inner primes; by default what the ring has room for",
+                                    low=20, high=60)  # fmt: skip
+    end_bits: int | None = option(None, "bits of the first and of the key-switching prime", low=20, high=60)
+    ring: int | None = option(None, "ring size N; by default the smallest that is secure", low=1024)
+    insecure: bool = option(False, "allow less than 128-bit security; needs encrypt.ring")
 
 
 @dataclass
 class Micro:
     rounds: int = option(5, "interleaved rounds of each operation", low=3)
-    log_rings: list[int] = option([13, 14], "log2 of the ring sizes", low=12, high=16)
+    log_rings: list[int] = option([13, 14], "log2 of the ring sizes", low=13, high=15)
     backends: list[str] = option(["pyfhel", "sealapi"], "libraries", choices=BACKENDS)
-
-
-@dataclass
-class Serve:
-    channel: str = option(
-        "socket", "how client and server talk: a loopback socket, or files", choices=("socket", "files")
-    )
-    port: int = option(0, "TCP port on this machine; 0 for any", low=0, high=65535)
-    timeout: float = option(900.0, "seconds after which the server is stopped", low=1.0, unit="s")
 
 
 @dataclass
@@ -121,7 +118,6 @@ class Config:
     train: Train = group(Train)
     encrypt: Encrypt = group(Encrypt)
     micro: Micro = group(Micro)
-    serve: Serve = group(Serve)
 
     def check(self) -> None:
         channels, strides = self.shape()
@@ -134,6 +130,8 @@ class Config:
                 raise UserError(
                     f"{key}={too_many[0]} is more than the {2 * len(channels)} layers of {len(channels)} blocks"
                 )
+        if self.encrypt.insecure and self.encrypt.ring is None:
+            raise UserError("encrypt.insecure=true needs encrypt.ring: name the ring that may be insecure")
 
     def shape(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Channels and strides of the blocks."""
@@ -177,6 +175,7 @@ EXPERIMENT = Experiment(
         Metric("seconds", "s", "time", better="lower"),
         Metric("speedup", "x", "time of the all-polynomial, unfused network of the same size over this one's", better="higher"),
         Metric("speedup_across", "x", "the same against a wider network of like accuracy, as the paper counts", better="higher"),
+        *tables.METRICS,
     ),
     tables=(
         Table("frontier", "Accuracy by nonlinear layers", rows=(*_NET, "method", "n"), metrics=("accuracy", "held_out"),
@@ -194,6 +193,7 @@ EXPERIMENT = Experiment(
               order={"method": ["all-polynomial", "node", "cryptogcn"]},
               note="One thread of another processor, by a program that was never published; never to be compared with a "
                    "column measured here."),
+        *tables.TABLES,
     ),
     timed=lambda config: config.suite != "train",
     cost=_cost,
