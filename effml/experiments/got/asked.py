@@ -85,7 +85,10 @@ def open_port(config: Config, run: Run, words: dict[str, Dialect], task: Task, t
             timeout=provider.timeout,
         )
     except MissingRequirement as error:
-        raise MissingRequirement(f"{error} Or the small model trained here: `effml run got model=tiny`.") from error
+        raise MissingRequirement(
+            f"{error} Here: `effml run got model=ollama/llama3.2`, `effml run got model=openai/NAME "
+            "provider.api_base=http://127.0.0.1:8000/v1`, or the small model trained here, `effml run got model=tiny`."
+        ) from error
     if config.model != REPLAY:
         run.log(f"transcript: {path.name}, {len(port.transcript)} answers at hand")
     return port

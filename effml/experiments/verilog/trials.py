@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from effml.errors import MissingRequirement
 from effml.experiments.core.run import Run
 from effml.experiments.verilog.config import Config
 from effml.experiments.verilog.hardware import record_figures
@@ -176,10 +177,16 @@ def source_of(config: Config, run: Run, problems: Sequence[Problem]) -> Iterator
         yield Source(ask(port), port.backend.identity, "recorded", port)
         return
     prices = None if model.dollars_in is None or model.dollars_out is None else (model.dollars_in, model.dollars_out)
-    port = connect(
-        model.name, api_base=model.api_base, transcript=transcript, limits=limits, prices=prices,
-        concurrency=model.concurrency,
-    )  # fmt: skip
+    try:
+        port = connect(
+            model.name, api_base=model.api_base, transcript=transcript, limits=limits, prices=prices,
+            concurrency=model.concurrency,
+        )  # fmt: skip
+    except MissingRequirement as error:
+        raise MissingRequirement(
+            f"{error} Here: `effml run verilog model.name=ollama/llama3.2`, `effml run verilog model.name=openai/NAME "
+            "model.api_base=http://127.0.0.1:8000/v1`, or no model at all, `effml run verilog model.name=stand-in`."
+        ) from error
     yield Source(ask(port), model.name, "measured", port)
 
 

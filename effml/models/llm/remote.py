@@ -19,9 +19,8 @@ from effml.models.llm.backend import CallFailed, TransientFailure
 from effml.models.llm.request import Completion, Message, Request
 
 WITHOUT_A_KEY = (
-    "Without any key: a local model by `ollama pull llama3.2` and model=ollama/llama3.2, or any OpenAI-compatible "
-    "server (`vllm serve MODEL`, `llama-server -m FILE.gguf`) with model=openai/NAME and its address as "
-    "api_base=http://127.0.0.1:8000/v1."
+    "Without any key: a local model by `ollama pull llama3.2`, named ollama/llama3.2, or any OpenAI-compatible server "
+    "(`vllm serve MODEL`, `llama-server -m FILE.gguf`), named openai/NAME, with its address as api_base."
 )
 
 

@@ -93,6 +93,7 @@ def test_without_a_key_the_variable_and_the_local_ways_are_named(effml, cache, m
     ended = effml("run", "got", "model=gpt-4o", "limit=1")
     assert ended.code == 4
     assert "OPENAI_API_KEY" in ended.err and "ollama pull" in ended.err and "model=tiny" in ended.err
+    assert "provider.api_base=" in ended.err
 
 
 def live(server, transcript, *more):

@@ -58,7 +58,7 @@ def test_mistakes_are_sentences(effml, words, said):
 def test_a_model_without_its_key_is_named(effml, monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     done = effml("run", "verilog", "--preset", "smoke", "suite=generate", "model.name=openai/gpt-4o-mini")
-    assert done.code == 4 and "OPENAI_API_KEY" in done.err
+    assert done.code == 4 and "OPENAI_API_KEY" in done.err and "model.name=ollama/" in done.err
 
 
 def test_own_designs_and_the_history_of_a_trial(effml, tmp_path):
