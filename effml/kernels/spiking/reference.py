@@ -118,8 +118,8 @@ def backward(
         slope1 = rule.surrogate.derivative(m1 - rule.threshold)
         to_s1 = f if rule.detach_reset else f - e * m1
         dm1 = e.masked_fill(s1, 0) + to_s1 * slope1
-        grad_x[t, :, 0] = beta * g2 + rule.k * dm1
-        grad_x[t, :, 1] = beta * f
+        torch.add(beta * g2, rule.k * dm1, out=grad_x[t, :, 0])  # straight to their places: no copies
+        torch.mul(f, beta, out=grad_x[t, :, 1])
         if coupling:
             of_couplings += torch.stack(((e * v2 + d2 * v1).sum(), (f * x2 + g2 * x1).sum()))
         d1, d2 = alpha * d2 + keep * dm1, alpha * e
