@@ -74,8 +74,8 @@ def build(experiment: Experiment, table: Table, rows: list[Row], *, smoke: bool 
     measured = _measured(table, newest(mine))
     numbers = [entry for entry in published(experiment.name) if entry.table == table.id] if paper else []
     numbers = [entry for entry in numbers if _matches(entry.labels, table.where)]
-    devices = sorted({device for _, _, _, device in measured})
-    columns = _columns(table, experiment, measured, numbers, devices)
+    devices = sorted({cell.device for cell in measured.values()})
+    columns = _columns(table, experiment, measured, numbers, devices if _by_device(table) else [])
     keys = {key for key, _, _, _ in measured} | {
         _key(entry.labels, table.rows) for entry in numbers if entry.value is not None
     }
@@ -132,10 +132,16 @@ def _measured(table: Table, rows: list[Row]) -> dict[tuple[Labels, str, Any, str
             ):
                 continue
             label = None if table.columns == "metric" else _hashable(item["labels"].get(table.columns))
-            last[_key(item["labels"], table.rows), item["metric"], label, row["device"]["name"]] = item
+            device = row["device"]["name"] if _by_device(table) else ""
+            last[_key(item["labels"], table.rows), item["metric"], label, device] = item
         for place, item in last.items():
             found.setdefault(place, []).append((row, item))
     return {place: _cell(entries) for place, entries in found.items()}
+
+
+def _by_device(table: Table) -> bool:
+    """Whether devices get columns of their own; not where a label names the device already."""
+    return "device" not in (*table.rows, table.columns)
 
 
 def _cell(entries: list[tuple[Row, dict[str, Any]]]) -> Cell:
