@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 from effml.experiments.core.run import Run
 from effml.experiments.revsnn import peers
@@ -13,13 +14,16 @@ if TYPE_CHECKING:
     from torch import nn
 
 PEERS = ("spikingjelly", "memopt")
+_told: WeakSet[Run] = WeakSet()  # runs whose user knows that they are missing
 
 
 def wanted(kept: list[str], run: Run) -> list[str]:
     """The names without spikingjelly's where it is not installed, which is said."""
     if not set(PEERS) & set(kept) or (why := peers.missing()) is None:
         return kept
-    run.log(f"spikingjelly left out: {why}")
+    if run not in _told:
+        _told.add(run)
+        run.log(f"spikingjelly left out: {why}")
     return [name for name in kept if name not in PEERS]
 
 
