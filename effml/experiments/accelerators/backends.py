@@ -71,16 +71,16 @@ class Torch:
         outcomes, right = [], {}
         for provider, call in case.providers.items():
             try:
-                error = measure.scaled_error(call(*inputs).detach().cpu(), reference)
+                off = measure.scaled_error(call(*inputs).detach().cpu(), reference)
             except (RuntimeError, NotImplementedError, MissingRequirement) as failure:
                 outcomes.append(Outcome(provider, None, _reason(failure)))
                 continue
-            if error > case.tolerance:
-                why = f"wrong result: scaled error {error:.2g} above {case.tolerance:.2g}"
-                outcomes.append(Outcome(provider, None, why, error))
+            if off > case.tolerance:
+                why = f"wrong result: scaled error {off:.2g} above {case.tolerance:.2g}"
+                outcomes.append(Outcome(provider, None, why, off))
                 continue
             right[provider] = lambda call=call: call(*inputs)
-            outcomes.append(Outcome(provider, None, "", error))
+            outcomes.append(Outcome(provider, None, "", off))
         if not right:
             return outcomes
         with _no_deterministic_penalty():

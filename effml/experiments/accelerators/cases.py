@@ -102,13 +102,6 @@ def batched_gemms(batch: int, sizes: list[int], dtypes: list[str]) -> Iterator[C
             )  # fmt: skip
 
 
-def listed_gemms(shapes: list[tuple[int, int, int]], dtypes: list[str], device_name: str) -> Iterator[Case]:
-    """Shapes of a published list, m x n x k; their table puts devices in rows, so that published ones can stand there."""
-    for m, n, k in shapes:
-        for dtype in dtypes:
-            yield gemm(m, n, k, dtype, {"shape": f"{m}x{n}x{k}", "dtype": dtype, "device": device_name}, "deepbench")
-
-
 @dataclass(frozen=True)
 class Conv:
     """A convolution layer: batch, channels, height, width, filters, kernel, stride, groups (padding keeps the size)."""

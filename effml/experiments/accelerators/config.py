@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from effml.errors import UserError
 from effml.experiments.core.spec import Cost, Dataset, Experiment, Metric, Plot, Table, group, option
 
-SUITES = ("gemm", "skew", "conv", "spmm", "stream", "attention", "train", "portrait", "all")
+SUITES = ("gemm", "skew", "conv", "spmm", "stream", "attention", "train", "product", "portrait", "all")
 DTYPES = ("fp32", "tf32", "fp16", "bf16", "fp64")
 
 
@@ -54,6 +55,20 @@ class Model:
 
 
 @dataclass
+class DeepBench:
+    shapes: int = option(5, "shapes of each list, spread evenly by work; 0 for all", low=0)
+    operations: float = option(1e9, "operations above which a shape is left out", low=1.0)
+
+
+@dataclass
+class Product:
+    nodes: int = option(16384, "rows of the graphs that own kernels multiply", low=64)
+    width: int = option(256, "features of a node", low=8)
+    steps: int = option(16, "T of the spiking neurons", low=1)
+    neurons: int = option(32768, "spiking neurons, even", low=2)
+
+
+@dataclass
 class Config:
     suite: str = option("all", "what to measure", choices=SUITES)
     dataset: Dataset = group(Dataset)
@@ -66,6 +81,14 @@ class Config:
     stream: Stream = group(Stream)
     attention: Attention = group(Attention)
     model: Model = group(Model)
+    deepbench: DeepBench = group(DeepBench)
+    product: Product = group(Product)
+
+    def check(self) -> None:
+        if self.product.neurons % 2:
+            raise UserError(
+                f"product.neurons={self.product.neurons} cannot be halved into two groups; use an even number"
+            )
 
 
 _SPEED = ("tflops", "share_of_roof", "scaled_error")
@@ -92,6 +115,7 @@ EXPERIMENT = Experiment(
         Metric("peak_tflops", "TFLOP/s", "highest GEMM rate measured, or published", better="higher"),
         Metric("peak_bandwidth", "GB/s", "highest streaming rate measured from memory, or published", better="higher"),
         Metric("ridge", "FLOP/B", "intensity at which the measured roofs meet"),
+        Metric("rate", "", "the figure named, in the unit named"),
         Metric("drift", "1", "anchor GEMM at the end over the same at the start; far from 1 means throttling or neighbours"),
     ),
     tables=(
@@ -100,8 +124,20 @@ EXPERIMENT = Experiment(
         Table("skew", "Skewed GEMM at constant work", rows=("log2_ratio", "shape", "dtype"),
               metrics=("tflops", "relative", "share_of_roof", "scaled_error"), fill="effml run accelerators suite=skew"),
         Table("batched", "Batched GEMM", rows=("shape", "dtype"), metrics=_SPEED, fill="effml run accelerators suite=gemm"),
-        Table("deepbench", "DeepBench GEMM shapes m x n x k", rows=("shape", "dtype", "device"), metrics=("tflops",),
-              note="V100 rows are published, not measured here."),
+        Table("deepbench", "DeepBench GEMM shapes m x n x k", rows=("shape", "dtype"), columns="device", metrics=("tflops",),
+              fill="effml run accelerators suite=gemm", note="V100: published, not measured here. At, Bt: stored transposed."),
+        Table("deepbench_conv", "DeepBench convolutions", rows=("shape", "dtype"), columns="device", metrics=("tflops",),
+              fill="effml run accelerators suite=conv"),
+        Table("deepbench_sparse", "DeepBench sparse GEMM shapes m x n x k", rows=("shape", "provider"), columns="device",
+              metrics=("tflops",), fill="effml run accelerators suite=spmm", note="Operations of nonzeros alone."),
+        Table("deepbench_rnn", "DeepBench recurrent layers", rows=("shape", "dtype"), columns="device", metrics=("tflops",),
+              fill="effml run accelerators suite=train"),
+        Table("devices", "Devices side by side", rows=("figure", "dtype"), columns="device", metrics=("rate",),
+              fill="effml run accelerators",
+              note="In the unit that each line names; the best of what was measured on that device, whatever its sizes. "
+                   "`--device replay` adds published figures."),
+        Table("instructions", "What multiplies matrices", rows=("device", "dtype", "isa"), metrics=("peak_tflops",),
+              fill="effml run accelerators suite=portrait"),
         Table("best", "Highest GEMM rate found, by device", rows=("device", "dtype"), metrics=("peak_tflops",),
               note="Other devices: published by others, found by a search over shapes."),
         Table("conv", "2-D convolution, direct operation count", rows=("layer", "dtype", "provider"),
@@ -118,10 +154,10 @@ EXPERIMENT = Experiment(
               metrics=("tflops", "samples_per_second", "share_of_roof", "scaled_error"),
               fill="effml run accelerators suite=train"),
         Table("product", "This product's kernels", rows=("op", "shape", "dtype", "provider"),
-              metrics=("seconds", "speedup", "scaled_error"), fill="effml run accelerators suite=attention"),
+              metrics=("seconds", "speedup", "bandwidth", "scaled_error"), fill="effml run accelerators suite=product"),
         Table("roofline", "Every operator under the measured roof", rows=("op", "case", "dtype"),
               metrics=("intensity", "tflops", "share_of_roof")),
-        Table("portrait", "The device in numbers, dtype by dtype", rows=("dtype", "isa"),
+        Table("portrait", "The device in numbers, dtype by dtype", rows=("dtype",),
               metrics=("peak_tflops", "peak_bandwidth", "ridge", "drift"), fill="effml run accelerators suite=portrait"),
         Table("hardware", "Published peaks of the paper's devices and ours", rows=("device", "dtype"),
               metrics=("peak_tflops", "peak_bandwidth"), note="Blank: no source at hand."),

@@ -13,7 +13,8 @@ from typing import Any
 
 import torch
 
-from effml.experiments.accelerators import cases, encoder, formulas, product, sparse
+from effml.experiments.accelerators import cases, deepbench, encoder, formulas, product, sparse
+from effml.experiments.accelerators import devices as side_by_side
 from effml.experiments.accelerators.backends import Backend, Outcome, Replay, Torch, choose
 from effml.experiments.accelerators.cases import Case
 from effml.experiments.accelerators.config import Config
@@ -23,10 +24,10 @@ from effml.experiments.core import devices
 from effml.experiments.core.paper import published
 from effml.experiments.core.provenance import cpu
 from effml.experiments.core.run import Run
+from effml.experiments.data.shapes.deepbench import Shape
 
 ANCHOR = 512  # n of the GEMM that is timed first and last
-DEEPBENCH = [(1760, 16, 1760), (1760, 128, 1760), (1760, 7000, 1760)]  # shapes with published V100 figures
-DEEPBENCH_CPU = 3e10  # operations above which a listed shape is left to accelerators
+PUBLISHED = ("1760x16x1760", "1760x128x1760", "1760x7000x1760")  # GEMMs with V100 figures; the last is not for CPUs
 BOUND_BY_COMPUTE = {"gemm", "bmm"}
 
 
@@ -59,7 +60,7 @@ def run(config: Config, run: Run) -> None:
         _replay(run)
         return
     dtypes = [dtype for dtype in config.dtypes if dtype in backend.dtypes()]
-    todo = list(_cases(config, dtypes, backend.name))
+    todo = list(_cases(config, dtypes, backend.name, run))
     run.log(
         f"{backend.name}: {len(todo)} cases in {', '.join(dtypes)}; instruction set {instruction_set('fp32', run.device)}"
     )
@@ -83,10 +84,13 @@ def run(config: Config, run: Run) -> None:
         _record_energy(run, config, dtypes, backend)
     drift = last.timing.median / first.timing.median if first.timing and last.timing else None
     _record_portrait(run, backend, roofs, drift)
+    for figure, dtype, value in side_by_side.figures(points, roofs):
+        labels = {"figure": figure, "dtype": dtype, "device": backend.name}
+        run.record("devices", labels, "rate", value, evidence=backend.evidence)
     draw(run.artifact("portrait.png"), backend.name, points, roofs, evidence=backend.evidence)
 
 
-def _cases(config: Config, dtypes: list[str], device_name: str) -> Iterator[Case]:
+def _cases(config: Config, dtypes: list[str], device_name: str, run: Run) -> Iterator[Case]:
     suite = config.suite
     gemm = config.gemm
     everything = suite in ("all", "portrait")
@@ -95,11 +99,11 @@ def _cases(config: Config, dtypes: list[str], device_name: str) -> Iterator[Case
         yield from cases.batched_gemms(gemm.batch, gemm.batch_sizes, dtypes)
     if suite == "skew" or everything:
         yield from cases.skewed_gemms(gemm.skew_size, sorted({0, *gemm.skew_ratios}), dtypes)
-    if suite in ("stream", "gemm", "skew", "conv", "spmm", "attention", "train") or everything:
+    if suite in ("stream", "gemm", "skew", "conv", "spmm", "attention", "train", "product") or everything:
         # Every suite needs the memory roof; the largest stream gives it.
         sizes = config.stream.sizes if suite == "stream" or everything else [max(config.stream.sizes)]
         yield from cases.streams(sizes, dtypes)
-    if suite in ("conv", "spmm", "attention", "train") and not everything:
+    if suite in ("conv", "spmm", "attention", "train", "product") and not everything:
         yield from cases.square_gemms([max(gemm.sizes)], dtypes)  # the compute roof
     if suite == "conv" or everything:
         yield from cases.convolutions(config.conv.batch, dtypes, cases.CONVS[: config.conv.layers])
@@ -111,16 +115,32 @@ def _cases(config: Config, dtypes: list[str], device_name: str) -> Iterator[Case
     if suite == "attention" or everything:
         attention = config.attention
         yield from cases.attentions(attention.batch, attention.heads, attention.head_dim, attention.lengths, dtypes)
-        yield from product.own_kernels(attention.heads, attention.head_dim, max(attention.lengths), 64, 32)
+    if suite == "product" or everything:
+        attention, own = config.attention, config.product
+        yield from product.own_kernels(
+            attention.heads,
+            attention.head_dim,
+            max(attention.lengths),
+            64,
+            32,
+            own.nodes,
+            own.width,
+            own.steps,
+            own.neurons,
+        )
     if suite == "train" or everything:
         yield from encoder.encoders(config.model.names, config.model.batch, config.model.length, dtypes)
-    if suite in ("gemm", "all"):
-        small = [
-            shape
-            for shape in DEEPBENCH
-            if formulas.gemm_flops(*shape) <= DEEPBENCH_CPU or device_name.startswith("NVIDIA")
-        ]
-        yield from cases.listed_gemms(small, dtypes, device_name)
+    lists = {"gemm": "gemm", "conv": "conv", "spmm": "sparse_gemm", "train": "rnn"}
+    wanted = [operator for which, operator in lists.items() if suite in (which, "all")]
+    if wanted:
+        shapes: list[Shape] = run.load("deepbench")
+    on_cpu = device_name == devices.describe("cpu")["name"]
+    for operator in wanted:
+        always = PUBLISHED[: 2 if on_cpu else 3] if operator == "gemm" else ()
+        yield from deepbench.listed(
+            [shape for shape in shapes if shape.operator == operator], operator, dtypes, device_name,
+            config.deepbench.shapes, config.deepbench.operations, always, run.log,
+        )  # fmt: skip
 
 
 def measured_roofs(points: list[Point]) -> dict[str, tuple[float, float]]:
@@ -153,7 +173,7 @@ def _record(
     assert outcome.timing is not None
     labels = {**case.labels, "provider": outcome.provider}
     note = "noisy" if outcome.timing.noisy else None
-    mark = {"evidence": backend.evidence}
+    mark: dict[str, Any] = {"evidence": backend.evidence}
 
     def record(metric: str, value: float | None, **extra: Any) -> None:
         run.record(case.table, labels, metric, value, note=note, **mark, **extra)
@@ -209,8 +229,10 @@ def _record_energy(run: Run, config: Config, dtypes: list[str], backend: Torch) 
 
 def _record_portrait(run: Run, backend: Backend, roofs: dict[str, tuple[float, float]], drift: float | None) -> None:
     for dtype, (peak, bandwidth) in roofs.items():
-        labels = {"dtype": dtype, "isa": instruction_set(dtype, run.device)}
-        mark = {"evidence": backend.evidence}
+        labels = {"dtype": dtype}
+        mark: dict[str, Any] = {"evidence": backend.evidence}
+        where = {"device": backend.name, "dtype": dtype, "isa": instruction_set(dtype, run.device)}
+        run.record("instructions", where, "peak_tflops", peak, **mark)
         run.record("portrait", labels, "peak_tflops", peak, **mark)
         run.record("portrait", labels, "peak_bandwidth", bandwidth, **mark)
         run.record("portrait", labels, "ridge", peak * 1e3 / bandwidth, **mark)
@@ -233,6 +255,9 @@ def _replay(run: Run) -> None:
                 evidence="paper",
                 note=entry.source,
             )
+    for figure, dtype, device, value, source in side_by_side.published_figures():
+        labels = {"figure": figure, "dtype": dtype, "device": device}
+        run.record("devices", labels, "rate", value, evidence="paper", note=source)
 
 
 def instruction_set(dtype: str, device: Any) -> str:

@@ -23,6 +23,15 @@ def random_csr(rows: int, columns: int, density: float, dtype: str, generator: t
     return Csr(indptr, keys.reshape(-1).to(torch.int32), values, columns)
 
 
+def stretched_csr(rows: int, columns: int, per_row: int, dtype: str, generator: torch.Generator) -> Csr:
+    """One nonzero of each row in every one of `per_row` equal stretches of its columns, with normal values: for matrices
+    so large that a draw for every entry would take longer than the product."""
+    borders = torch.arange(per_row + 1) * columns // per_row
+    drawn = (torch.rand(rows, per_row, generator=generator) * borders.diff()).long().minimum(borders.diff() - 1)
+    values = torch.randn(rows * per_row, generator=generator).to(DTYPES[dtype])
+    return Csr(torch.arange(rows + 1) * per_row, (borders[:-1] + drawn).flatten().int(), values, columns)
+
+
 def sparse_dense(rows: int, densities: list[float], widths: list[int], dtype: str = "fp32") -> Iterator[Case]:
     """CSR [rows, rows] times dense [rows, width]."""
     for density in densities:

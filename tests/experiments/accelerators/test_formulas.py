@@ -96,3 +96,31 @@ def test_sparse_count_is_two_per_nonzero_and_column():
         2 for i, j, n in itertools.product(range(7), range(5), range(3)) if adjacency[i, j]
     )
     assert formulas.spmm_bytes(7, 5, nnz, 3, 4) == nnz * 8 + 8 * 4 + 4 * min(5, nnz) * 3 + 4 * 7 * 3
+
+
+@pytest.mark.parametrize("operator", ["gemm", "conv", "rnn"])
+def test_listed_counts_equal_torchs(operator):
+    """The least of DeepBench's shapes, carried out where torch counts; recurrent layers are counted by their steps."""
+    from effml.experiments.accelerators import deepbench
+    from effml.experiments.data import registry
+
+    shapes = [shape for shape in registry.load("deepbench").value if shape.operator == operator]
+    case = next(iter(deepbench.listed(shapes, operator, ["fp32"], "cpu", 2, 1e9)))
+    inputs = case.build(torch.device("meta" if operator == "conv" else "cpu"), torch.Generator().manual_seed(0))
+    if operator == "rnn":
+        layer, x = inputs
+        per_step = 2 * sum(weight.numel() for name, weight in layer.named_parameters() if "weight" in name) * x.shape[1]
+        assert case.flops == per_step * len(x)
+        return
+    with FlopCounterMode(display=False) as counter:
+        case.providers["torch"](*inputs)
+    assert case.flops == counter.get_total_flops()
+
+
+def test_stretched_rows_have_distinct_ascending_columns(seed):
+    from effml.experiments.accelerators.sparse import stretched_csr
+
+    adjacency = stretched_csr(50, 37, 5, "fp32", torch.Generator().manual_seed(seed))
+    columns = adjacency.indices.view(50, 5)
+    assert bool((columns.diff(dim=1) > 0).all()) and 0 <= int(columns.min()) <= int(columns.max()) < 37
+    assert torch.equal(adjacency.indptr, torch.arange(51) * 5)

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from effml.experiments.accelerators import cases, formulas
+from effml.experiments.accelerators import cases, deepbench, formulas
 from effml.experiments.accelerators.backends import Fake, Torch
 from effml.experiments.accelerators.run import measured_roofs, share_of_roof
 from effml.experiments.core.measure import interleave
@@ -121,6 +121,73 @@ def test_published_rows_are_marked_and_never_committed(effml):
     assert v100[key] == 12.85
     effml("table", "--update")
     assert not list((effml.results / "rows").glob("*.jsonl"))
+
+
+def test_devices_stand_side_by_side(effml):
+    """Rows of two devices and published ones, in one table: a column each, published figures marked."""
+    words = ("accelerators", "--preset", "smoke", "suite=skew", "dtypes=[fp32]")
+    measured = effml.row(*words)
+    effml.row(*words, "--device", "fake")
+    effml.row("accelerators", "--device", "replay")
+    table = json.loads(effml("table", "accelerators.devices", "--smoke", "--format", "json").out)
+    here, fake = measured["device"]["name"], Fake().name
+    assert {here, fake, "A100 SXM", "V100 SXM"} <= set(table["columns"])
+    lines = {(line["labels"]["figure"], line["labels"]["dtype"]): line["cells"] for line in table["rows"]}
+    both = lines["memory, streaming [GB/s]", "fp32"]
+    assert both[fake]["value"] == pytest.approx(Fake().bandwidth / 1e9) and both[fake]["evidence"] == "simulated"
+    assert both[here]["value"] > 0 and both[here]["evidence"] == "measured"
+    assert lines["published peak [TFLOP/s]", "fp32"]["V100 SXM"] | {"device": ""} == {
+        "value": 15.7, "sd": None, "n": 1, "unit": "", "evidence": "paper", "device": "", "paper": None,
+    }  # fmt: skip
+    assert here not in lines["published peak [TFLOP/s]", "fp32"]
+    portrait = json.loads(effml("table", "accelerators.portrait", "--smoke", "--format", "json").out)
+    ((_, line),) = enumerate(portrait["rows"])
+    assert {f"peak_bandwidth [{here}]", f"peak_bandwidth [{fake}]"} <= set(line["cells"])
+    # The same cells of both runs, one beside the other.
+    runs = [path.parent.name for path in (effml.results / "runs" / "accelerators").glob("*/row.json")]
+    chosen = [r for r in runs if "replay" not in (effml.results / "runs" / "accelerators" / r / "row.json").read_text()]
+    compared = effml("compare", *chosen)
+    assert compared.code == 0 and "changed: device" in compared.out and "portrait" in compared.out
+
+
+def test_every_own_kernel_is_an_operator(effml):
+    row = effml.row("accelerators", "--preset", "smoke", "suite=product", "dtypes=[fp32]")
+    found = {(m["labels"]["op"], m["labels"]["provider"]) for m in row["measurements"]
+             if m["table"] == "product" and m["metric"] == "seconds"}  # fmt: skip
+    for op in ("maxk", "spmm", "maxk product", "revlif", "lif", "retention", "gated polynomial"):
+        assert {provider for name, provider in found if name == op} >= {"effml"}, op
+        assert len([1 for name, _ in found if name == op]) == 2, "and one of torch's beside it"
+
+
+def test_deepbench_is_read_whole_and_taken_evenly(effml):
+    said = []
+    from effml.experiments.data import registry
+
+    shapes = registry.load("deepbench").value
+    for operator, count in (("gemm", 248), ("conv", 217), ("sparse_gemm", 32), ("rnn", 125)):
+        mine = [shape for shape in shapes if shape.operator == operator]
+        assert len(mine) == count
+        everything = list(deepbench.listed(mine, operator, ["fp32"], "x", 0, 1e18))
+        assert len({case.labels["shape"] for case in everything}) == len(everything) <= count
+        few = list(deepbench.listed(mine, operator, ["fp32"], "x", 3, 1e18, say=said.append))
+        works = sorted(case.flops for case in everything)
+        assert [few[0].flops, few[-1].flops] == [works[0], works[-1]] and len(few) == 3
+    assert len(said) == 4 and "3 of" in said[0]
+    always = list(deepbench.listed([s for s in shapes if s.operator == "gemm"], "gemm", ["fp32", "bf16"], "x", 1, 1e6,
+                                   always=("1760x16x1760",)))  # fmt: skip
+    assert {"fp32", "bf16"} == {c.dtype for c in always if c.labels["shape"] == "1760x16x1760"}
+
+
+@pytest.mark.parametrize(
+    "count,expected", [(0, [0, 1, 2, 3, 4]), (1, [4]), (2, [0, 4]), (3, [0, 2, 4]), (9, [0, 1, 2, 3, 4])]
+)
+def test_spread_takes_the_ends(count, expected):
+    assert deepbench.spread(list(range(5)), count) == expected
+
+
+def test_an_odd_number_of_spiking_neurons_is_refused(effml):
+    ended = effml("run", "accelerators", "suite=product", "product.neurons=7")
+    assert ended.code == 2 and "product.neurons=7 cannot be halved" in ended.err
 
 
 @pytest.mark.slow
