@@ -125,7 +125,12 @@ class Config:
             raise UserError(
                 f"model.channels names {len(channels)} blocks and model.strides {len(strides)}; expected as many"
             )
-        for key, targets in (("train.targets", self.train.targets), ("encrypt.targets", self.encrypt.targets)):
+        asked = []
+        if self.suite in ("train", "all") and self.linearize.aim == "targets":
+            asked.append(("train.targets", self.train.targets))
+        if self.suite in ("encrypt", "serve", "all") and self.encrypt.model is None:
+            asked.append(("encrypt.targets", self.encrypt.targets))
+        for key, targets in asked:
             if too_many := [n for n in targets if n > 2 * len(channels)]:
                 raise UserError(
                     f"{key}={too_many[0]} is more than the {2 * len(channels)} layers of {len(channels)} blocks"

@@ -51,12 +51,12 @@ def model_name(config: Config) -> str:
     return "-".join(map(str, channels)) + steps + f" T{config.model.frames}"
 
 
-def wanted(config: Config, targets: list[int]) -> list[tuple[str, int]]:
-    """(method, n) for these targets. With every layer kept the methods are one, and there is nothing to learn."""
+def wanted(config: Config, targets: list[int], methods: list[str]) -> list[tuple[str, int]]:
+    """(method, n) for these targets, n falling. With every layer kept the methods are one, and there is nothing to learn."""
     everything = 2 * len(config.shape()[0])
     ordered = sorted(set(targets), reverse=True)
     found = [(POLYNOMIAL, n) for n in ordered if n == everything]
-    return found + [(method, n) for method in config.train.methods for n in ordered if n != everything]
+    return found + [(method, n) for method in methods for n in ordered if n != everything]
 
 
 def measure_training(config: Config, run: Run, data: Actions) -> None:
@@ -67,7 +67,7 @@ def measure_training(config: Config, run: Run, data: Actions) -> None:
     mine = {**labels, "method": "teacher", "n": everything}
     run.record("frontier", mine, "accuracy", accuracy(teacher, *data.test))
     run.record("frontier", mine, "held_out", accuracy(teacher, *data.held_out))
-    jobs: list[tuple[str, int | None]] = list(wanted(config, config.train.targets))
+    jobs: list[tuple[str, int | None]] = list(wanted(config, config.train.targets, config.train.methods))
     if config.linearize.aim == "mu":
         jobs = [(method, None) for method in config.train.methods]
     for method, target in run.progress(jobs, "networks"):
@@ -98,8 +98,7 @@ def record(run: Run, labels: dict[str, Any], point: Point) -> None:
 def points(config: Config, run: Run, data: Actions, targets: list[int], method: str = "node") -> list[Point]:
     """Networks with these numbers of nonlinear layers, the smallest last; trained unless this run has them already."""
     teacher = train_teacher(config, run, data)
-    jobs = [job for job in wanted(config, targets) if job[0] in (method, POLYNOMIAL)]
-    return [train_point(config, run, data, teacher, *job) for job in jobs]
+    return [train_point(config, run, data, teacher, *job) for job in wanted(config, targets, [method])]
 
 
 def train_teacher(config: Config, run: Run, data: Actions) -> STGCN:

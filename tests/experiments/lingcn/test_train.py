@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from effml.experiments.lingcn.config import Config, Model
+from effml.errors import UserError
+from effml.experiments.lingcn.config import Config, Model, Train
 from effml.experiments.lingcn.data import crop, turn
 from effml.experiments.lingcn.train import model_name, wanted
 from effml.models.stgcn.plain_file import load
@@ -89,9 +90,14 @@ def test_an_option_of_another_data_set_is_refused(effml):
 
 
 def test_methods_are_one_where_nothing_is_linearized():
-    config = Config()
-    config.train.methods = ["node", "layer"]
-    assert wanted(config, [2, 6, 2]) == [("all-polynomial", 6), ("node", 2), ("layer", 2)]
+    assert wanted(Config(), [2, 6, 2], ["node", "layer"]) == [("all-polynomial", 6), ("node", 2), ("layer", 2)]
+
+
+def test_targets_of_a_suite_that_does_not_run_need_not_fit():
+    small = Model(channels=[4, 4], strides=[1, 1])
+    Config(suite="train", model=small, train=Train(targets=[4, 1])).check()
+    with pytest.raises(UserError, match=r"encrypt\.targets=6"):
+        Config(suite="encrypt", model=small).check()
 
 
 def test_names_of_networks():
