@@ -82,14 +82,16 @@ class Train:
 @dataclass
 class Encrypt:
     targets: list[int] = option([2, 6], "nonlinear layers of the encrypted networks", low=0)
-    model: str | None = option(None, "a network written by suite=train (.npz), in place of training one")
+    model: str | None = option(
+        None, "a network written by suite=train (.npz), or the folder of several, in place of training them"
+    )
     backend: str = option("sealapi", "library that computes on ciphertexts", choices=BACKENDS)
     compare: list[str] = option(["pyfhel"], "libraries whose logits are compared on the smallest network", choices=BACKENDS)
     baseline: bool = option(True, "all-polynomial, unfused network beside it (CryptoGCN's way)")
     across: bool = option(False, "measure that baseline with twice the channels, too")
     projection: bool = option(True, "predict the paper's 3-128 at 256 frames, as well")
     workers: int = option(2, "processes among which the nodes of the graph are divided", low=1)
-    sequences: int = option(16, "test sequences whose encrypted answer is compared with the plain one", low=1)
+    sequences: int = option(16, "test sequences that the smallest network answers; the others answer one set", low=1)
     calibration: float = option(5.0, "seconds of timing on which predictions rest", low=0.1, unit="s")
     timeout: float = option(3600.0, "seconds after which a server that does not answer is stopped", low=1.0, unit="s")
     scale_bits: int | None = option(None, "bits of the scale and of the inner primes; by default what the ring has room for",
@@ -153,8 +155,23 @@ def _cost(config: Config) -> Cost:
         everything = 2 * len(channels)
         points *= len(set(config.train.targets) - {everything})
         points += everything in config.train.targets
+    if config.suite == "micro":
+        return Cost(30, 1e9)
+    if config.suite in ("encrypt", "serve"):
+        return _cost_encrypted(config)
     epochs = config.teacher.epochs + points * 1.4 * (config.linearize.epochs + config.replace.epochs)
     return Cost(step * epochs * 240 / config.train.batch, 1e9, f"{points} networks after the teacher")
+
+
+def _cost_encrypted(config: Config) -> Cost:
+    """From 17 CPU-seconds for a set of ciphertexts of three blocks of 16 channels at n = 2 on each of two cores, and training."""
+    channels, _ = config.shape()
+    one = 20 * sum(channels) / 48 * max(1.0, config.model.frames * max(channels) / 8192) * 2 / config.encrypt.workers
+    carried = max(1, 8192 // (config.model.frames * max(channels)))
+    sets = -(-config.encrypt.sequences // carried) if config.suite == "encrypt" else 1
+    others = (3 * len(config.encrypt.targets) + 12 * config.encrypt.baseline) if config.suite == "encrypt" else 0
+    training = 0 if config.encrypt.model else 400
+    return Cost(training + one * (sets + others) + 60, 4e9, f"{sets} sets of ciphertexts and {others} times as much beside")
 
 
 _NET = ("dataset", "model")

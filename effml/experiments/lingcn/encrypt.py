@@ -17,7 +17,7 @@ from effml.experiments.core.run import Run
 from effml.experiments.lingcn.config import SIZES, Config
 from effml.experiments.lingcn.data import Actions
 from effml.experiments.lingcn.session import UNFUSED, Answers, Case, answer
-from effml.experiments.lingcn.train import model_name, points
+from effml.experiments.lingcn.train import POLYNOMIAL, model_name, points, wanted
 from effml.models.encrypted.estimate import Costs, estimate
 from effml.models.encrypted.fold import fold
 from effml.models.encrypted.parameters import LIMITS
@@ -42,10 +42,10 @@ def measure_encrypted(config: Config, run: Run, data: Actions) -> None:
         record_plan(config, run, where, case)
     x, _ = sequences(config, data)
     found: list[tuple[Case, Answers]] = []
+    least = smallest(config, cases)
     for case in run.progress(cases, "encrypted networks"):
         first = case.backend == config.encrypt.backend
-        sets = None if first and not case.unfused else 1
-        answers = answer(config, case, x, sets=sets, calibrate=first, say=run.log)
+        answers = answer(config, case, x, sets=None if case is least else 1, calibrate=first, say=run.log)
         record_answers(run, where, case, answers, x)
         if answers.costs is not None:
             record_estimate(config, run, where, case, answers, answers.costs)
@@ -58,24 +58,32 @@ def choose_cases(config: Config, run: Run, data: Actions) -> list[Case]:
     """The networks asked for, the smallest of them by the other libraries too, and the baseline."""
     asked = config.encrypt
     everything = 2 * len(config.shape()[0])
-    if asked.model is not None:
-        plain = plain_file.load(Path(asked.model))
-        cases = [Case("file", plain.effective_layers(), plain, asked.backend)]
-        full = plain
+    path = None if asked.model is None else Path(asked.model)
+    if path is not None and not path.is_dir():
+        full = plain_file.load(path)
+        cases = [Case("file", full.effective_layers(), full, asked.backend)]
     else:
         targets = [*asked.targets, everything] if asked.baseline else asked.targets
-        trained = points(config, run, data, targets)
-        cases = [
-            Case(point.method, point.layers, point.plain, asked.backend)
-            for point in trained
-            if point.layers in asked.targets
-        ]
-        full = max(trained, key=lambda point: point.layers).plain
-    least = min(cases, key=lambda case: case.layers)
+        if path is not None:
+            jobs = [job for job in wanted(config, targets) if job[0] in ("node", POLYNOMIAL)]
+            nets = [(method, n, plain_file.load(path / f"{method}-n{n}.npz")) for method, n in jobs]
+        else:
+            nets = [(point.method, point.layers, point.plain) for point in points(config, run, data, targets)]
+        cases = [Case(method, n, plain, asked.backend) for method, n, plain in nets if n in asked.targets]
+        full = max(nets, key=lambda net: net[1])[2]
+    least = smallest(config, cases)
     cases += [Case(least.method, least.layers, least.plain, name) for name in asked.compare if name != asked.backend]
     if asked.baseline:
         cases.append(Case(UNFUSED, full.effective_layers(), full, asked.backend))
     return cases
+
+
+def smallest(config: Config, cases: list[Case]) -> Case:
+    """The network with fewest nonlinear layers, on the library asked for: the one that answers all sequences."""
+    return min(
+        (case for case in cases if case.backend == config.encrypt.backend and not case.unfused),
+        key=lambda case: case.layers,
+    )
 
 
 def sequences(config: Config, data: Actions) -> tuple[ndarray, ndarray]:

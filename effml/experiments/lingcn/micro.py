@@ -38,7 +38,9 @@ def measure_micro(config: Config, run: Run) -> None:
             _check(backend, made[name])
             held = _key_bytes(backend)
             run.record("micro", {**where, "operation": "one rotation key"}, "bytes", held)
-            run.record("micro", {**where, "operation": "one rotation key"}, "formula_bytes", parameters.key_bytes + 8 * ring)
+            run.record(
+                "micro", {**where, "operation": "one rotation key"}, "formula_bytes", parameters.key_bytes + 8 * ring
+            )
         products: dict[str, float] = {}
         for operation in made[config.micro.backends[0]]:
             calls = {name: made[name][operation][0] for name in made}

@@ -7,21 +7,14 @@ import numpy as np
 from effml.experiments.core.run import Run
 from effml.experiments.lingcn.config import Config
 from effml.experiments.lingcn.data import Actions
-from effml.experiments.lingcn.encrypt import choose_cases, labels_of, record_plan, sequences
+from effml.experiments.lingcn.encrypt import choose_cases, labels_of, record_plan, sequences, smallest
 from effml.experiments.lingcn.session import answer
 from effml.experiments.lingcn.train import model_name
 
 
 def measure_serving(config: Config, run: Run, data: Actions) -> None:
     """Table serve: one set of ciphertexts through the smallest of the networks."""
-    case = min(
-        (
-            case
-            for case in choose_cases(config, run, data)
-            if case.backend == config.encrypt.backend and not case.unfused
-        ),
-        key=lambda case: case.layers,
-    )
+    case = smallest(config, choose_cases(config, run, data))
     where = {"dataset": data.name, "model": model_name(config)}
     record_plan(config, run, where, case)
     x, _ = sequences(config, data)

@@ -53,8 +53,19 @@ def test_encrypt_measures_both_libraries_and_the_unfused_way(effml, network):
     assert estimated[None, "file", "predicted_cpu"] > 0 and 0 < estimated[None, "file", "key_switching"] < 1
 
 
+def test_networks_of_an_earlier_run_are_taken_by_their_names(effml, network):
+    network.rename(network.with_name("node-n1.npz"))
+    words = (*WORDS, "suite=serve", "encrypt.targets=[1]", f"encrypt.model={network.parent}", "encrypt.baseline=false")
+    row = effml.row(*words)
+    assert cells(row, "serve")["sealapi", "node", "error_max"] < 1e-3
+    ended = effml("run", *words, "encrypt.targets=[2]")
+    assert ended.code == 4 and "node-n2.npz does not exist" in ended.err
+
+
 def test_serve_tells_every_step_of_both_sides(effml, network):
-    row = effml.row(*WORDS, "suite=serve", f"encrypt.model={network}", "encrypt.compare=[sealapi]", "encrypt.baseline=false")
+    row = effml.row(
+        *WORDS, "suite=serve", f"encrypt.model={network}", "encrypt.compare=[sealapi]", "encrypt.baseline=false"
+    )
     steps = {
         (m["labels"]["side"], m["labels"]["step"]): m["value"]
         for m in row["measurements"]
