@@ -17,7 +17,7 @@ from effml.experiments.core.run import Run
 from effml.experiments.lingcn.config import SIZES, Config
 from effml.experiments.lingcn.data import Actions
 from effml.experiments.lingcn.session import UNFUSED, Answers, Case, answer
-from effml.experiments.lingcn.train import POLYNOMIAL, model_name, points, wanted
+from effml.experiments.lingcn.train import model_name, points, wanted
 from effml.models.encrypted.estimate import Costs, estimate
 from effml.models.encrypted.fold import fold
 from effml.models.encrypted.parameters import LIMITS
@@ -65,7 +65,7 @@ def choose_cases(config: Config, run: Run, data: Actions) -> list[Case]:
     else:
         targets = [*asked.targets, everything] if asked.baseline else asked.targets
         if path is not None:
-            jobs = [job for job in wanted(config, targets) if job[0] in ("node", POLYNOMIAL)]
+            jobs = wanted(config, targets, ["node"])
             nets = [(method, n, plain_file.load(path / f"{method}-n{n}.npz")) for method, n in jobs]
         else:
             nets = [(point.method, point.layers, point.plain) for point in points(config, run, data, targets)]
