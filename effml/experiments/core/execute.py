@@ -62,8 +62,9 @@ def execute(request: Request, display: Display | None = None) -> tuple[store.Row
     try:
         with store.writing(folder):
             _write_config(folder, request)
-            if old is not None and (old / "stages").is_dir():
-                shutil.copytree(old / "stages", folder / "stages")
+            for kept in ("stages", "artifacts"):  # what a finished stage left, transcripts included, is not made again
+                if old is not None and (old / kept).is_dir():
+                    shutil.copytree(old / kept, folder / kept)
         return _run(request, folder, display)
     finally:
         store.let_go(folder, lock)

@@ -122,19 +122,20 @@ class Sweep:
         taken = {item.slot for item in running}
         slot = next(index for index in range(self.slots) if index not in taken)
         words = [experiment, *job.words, "--seed", str(job.seed), "--device", self.device]
-        dead = self._dead_with_stages(job, folder)
+        dead = self._dead_with_work(job, folder)
         if dead is not None:
             words += ["--resume", dead.name]
         task = Task(words, folder, self.root, self._environment(job, slot), tuple(claim.fd for claim in held))
         self.watcher.started(job)
         return Running(job, self.engine.submit(task), folder, time.monotonic(), held, slot=slot)
 
-    def _dead_with_stages(self, job: Job, new: Path) -> Path | None:
-        """An unfinished run of the same config and seed with finished stages, newest first."""
+    def _dead_with_work(self, job: Job, new: Path) -> Path | None:
+        """An unfinished run of the same config and seed that left something to go on from, newest first."""
         same = f"*-{job.resolved.hash[:8]}-s{job.seed}*"
         for folder in sorted(new.parent.glob(same), reverse=True):
             unfinished = folder != new and store.state(folder) in ("dead", "interrupted")
-            if unfinished and (folder / "stages").is_dir() and (folder / "config.yaml").is_file():
+            left = any((folder / kept).is_dir() for kept in ("stages", "artifacts"))
+            if unfinished and left and (folder / "config.yaml").is_file():
                 return folder
         return None
 
