@@ -161,7 +161,9 @@ def _train_point(
         forced, weight = learned.forced, learned.mu
         _note(run, f"{name} gates", learned.fitted)
     linearized = accuracy(network, *data.test)
-    stage = _stage(config, data, teacher, config.replace.epochs, config.replace.rate, config.train.lookahead)
+    # As many epochs for the network that skips learning gates: what it lacks must not be training.
+    epochs = config.replace.epochs + (config.linearize.epochs if method == POLYNOMIAL else 0)
+    stage = _stage(config, data, teacher, epochs, config.replace.rate, config.train.lookahead)
     fitted = replace(network, stage, config.replace.start)  # type: ignore[arg-type]
     _note(run, f"{name} polynomials", fitted)
     if fitted.best_state is not None:
