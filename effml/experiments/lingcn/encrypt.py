@@ -50,6 +50,7 @@ def measure_encrypted(config: Config, run: Run, data: Actions) -> None:
         if answers.costs is not None:
             record_estimate(config, run, where, case, answers, answers.costs)
         found.append((case, answers))
+    record_differences(run, where, least, found)
     record_speedups(config, run, found)
     record_projection(config, run, found)
 
@@ -147,6 +148,16 @@ def record_answers(run: Run, where: dict[str, Any], case: Case, found: Answers, 
         f"{figures['error_max']:.1e}, {int(same.sum())} of {len(same)} answers the plain ones, "
         f"{found.peak_bytes / 1e9:.1f} GB at most; asked to decrypt, the server says: {found.refusal}"
     )
+
+
+def record_differences(run: Run, where: dict[str, Any], least: Case, found: list[tuple[Case, Answers]]) -> None:
+    """How far apart the libraries' logits of one network are."""
+    reference = next(answers.logits for case, answers in found if case is least)
+    for case, answers in found:
+        if case.plain is least.plain and case.backend != least.backend:
+            apart = float(np.abs(answers.logits - reference[: len(answers.logits)]).max())
+            run.record("encrypted", labels_of(where, case), "difference_max", apart)
+            run.log(f"{case.name}: logits at most {apart:.1e} from those of {least.backend}")
 
 
 def record_estimate(config: Config, run: Run, where: dict[str, Any], case: Case, found: Answers, costs: Costs) -> None:

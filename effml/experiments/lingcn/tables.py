@@ -27,6 +27,7 @@ METRICS = (
     Metric("received_bytes", "B", "logits as they come back", better="lower"),
     Metric("key_bytes", "B", "public, relinearisation and rotation keys, once for each client", better="lower"),
     Metric("error_max", "1", "largest difference of a logit from the plain network's", better="lower"),
+    Metric("difference_max", "1", "largest difference of a logit from the first library's", better="lower"),
     Metric("agreement", "1", "share of clear sequences whose encrypted answer is the plain one", better="higher"),
     Metric("clear", "1", "sequences whose two highest plain logits are more than 0.02 apart"),
     Metric("unclear", "1", "the other sequences"),
@@ -48,7 +49,7 @@ TABLES = (
     Table("encrypted", "Encrypted inference, client and server in two processes", rows=_NET,
           metrics=("levels", "rotations", "plain_products", "cipher_products", "additions", "encodes", "seconds",
                    "sequence_seconds", "cpu_seconds", "peak_bytes", "key_bytes", "sent_bytes", "received_bytes", "error_max",
-                   "agreement", "clear", "unclear"),
+                   "difference_max", "agreement", "clear", "unclear"),
           digits={"rotations": 6, "plain_products": 6, "cipher_products": 6, "additions": 6, "encodes": 6},
           order=_ORDER, fill=_RUN + " encrypt.targets=[{n}]",
           note="Counts are of one set of ciphertexts. cryptogcn keeps all polynomials, folds nothing and has one node a "

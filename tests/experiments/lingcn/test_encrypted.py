@@ -34,7 +34,7 @@ def cells(row, table):
 
 
 def test_encrypt_measures_both_libraries_and_the_unfused_way(effml, network):
-    row = effml.row(*WORDS, "suite=encrypt", f"encrypt.model={network}")
+    row = effml.row(*WORDS, "suite=encrypt", f"encrypt.model={network}", "encrypt.across=true")
     found = cells(row, "encrypted")
     ways = [("sealapi", "file"), ("pyfhel", "file"), ("sealapi", "cryptogcn")]
     for way in ways:
@@ -46,9 +46,11 @@ def test_encrypt_measures_both_libraries_and_the_unfused_way(effml, network):
     planned = cells(row, "parameters")
     assert [planned[(*way, "levels")] for way in ways] == [4, 4, 6]
     assert all(planned[(*way, "secure")] == 0 and planned[(*way, "limit_bits")] == 54 for way in ways)
+    assert 0 < found["pyfhel", "file", "difference_max"] < 1e-3
     assert found["sealapi", "file", "rotations"] < found["pyfhel", "file", "rotations"]
     speedups = [m for m in row["measurements"] if m["table"] == "speedup"]
-    assert {m["labels"]["slower"] for m in speedups} == {"cryptogcn n=1"} and all(m["value"] > 0 for m in speedups)
+    assert {m["labels"]["slower"] for m in speedups} == {"cryptogcn n=1", "cryptogcn n=1, twice the channels"}
+    assert all(m["value"] > 0 for m in speedups)
     estimated = cells(row, "estimate")
     assert estimated[None, "file", "predicted_cpu"] > 0 and 0 < estimated[None, "file", "key_switching"] < 1
 
