@@ -27,7 +27,7 @@ from effml.models.encrypted.layout import Layout
 from effml.models.encrypted.ledger import Ledger
 from effml.models.encrypted.program import Program
 from effml.models.encrypted.simulator import Counter
-from effml.models.encrypted.workers import MEMORY, WorkerFailed, shares
+from effml.models.encrypted.workers import WorkerFailed, fast_folder, shares
 
 OPERANDS = 8  # ciphertexts that are worked on in turn, more than a cache holds
 TRANSFER = "transfer"  # a ciphertext from a worker to its parent: written, then read
@@ -110,7 +110,7 @@ def calibrate(backend: CkksBackend, layout: Layout, seconds: float = 5.0, proces
     if processes == 1:
         return Costs(_time_all(backend, layout, seconds))
     found = []
-    with tempfile.TemporaryDirectory(prefix="effml-he-", dir=MEMORY if os.access(MEMORY, os.W_OK) else None) as name:
+    with tempfile.TemporaryDirectory(prefix="effml-he-") as name:
         children = {}
         for number in range(processes):
             path = Path(name) / f"{number}.json"
@@ -143,7 +143,8 @@ def _time_all(backend: CkksBackend, layout: Layout, seconds: float) -> dict[str,
     fresh = backend.encrypt(np.random.default_rng(0).normal(size=backend.parameters.slots))
     found: dict[str, dict[int, float]] = {}
     ledger, backend.ledger = backend.ledger, Ledger()
-    with tempfile.TemporaryDirectory(prefix="effml-he-", dir=MEMORY if os.access(MEMORY, os.W_OK) else None) as folder:
+    one = backend.parameters.ciphertext_bytes(top)
+    with tempfile.TemporaryDirectory(prefix="effml-he-", dir=fast_folder(one)) as folder:
         for level in levels:
             several = [backend.add(x, x) for x in [backend.drop(fresh, level)] * OPERANDS]
             calls = _calls(backend, layout, several, Path(folder) / "one.ct")

@@ -10,6 +10,7 @@ import ctypes
 import json
 import os
 import resource
+import shutil
 import signal
 import sys
 import tempfile
@@ -101,7 +102,8 @@ def _forked(
     if tasks.is_dir() and len(list(tasks.iterdir())) > 1:
         raise WorkerFailed("this process runs threads and cannot fork safely; serve in a process of its own")
     before = resident()
-    with tempfile.TemporaryDirectory(prefix="effml-he-", dir=MEMORY if os.access(MEMORY, os.W_OK) else None) as name:
+    handed = len(stage.targets) * program.layout.groups(stage.out) * program.parameters.ciphertext_bytes(stage.level)
+    with tempfile.TemporaryDirectory(prefix="effml-he-", dir=fast_folder(handed)) as name:
         folder = Path(name)
         children = {}
         sys.stdout.flush()
@@ -163,6 +165,13 @@ def _work(
         told.with_suffix(".error").write_text(traceback.format_exc(limit=-3))
     finally:
         os._exit(code)
+
+
+def fast_folder(needed: int) -> Path | None:
+    """A folder in memory with room for so many bytes twice over, else None: the usual place for temporary files."""
+    if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 2 * needed:
+        return MEMORY
+    return None
 
 
 def _die_with_parent() -> None:

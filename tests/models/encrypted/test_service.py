@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from effml.errors import MissingRequirement, UserError
+from effml.models.encrypted import workers
 from effml.models.encrypted.client import Client
 from effml.models.encrypted.exchange import MANIFEST, Offer, digest
 from effml.models.encrypted.remote import RemoteServer, ServerFailed
@@ -132,3 +133,11 @@ def test_requests_out_of_order_or_unknown_are_refused(served, tmp_path):
             server.ask({"infer": "x", "out": "y"})
         with pytest.raises(UserError, match="not hello"):
             server.ask({"hello": 1})
+
+
+def test_workers_hand_over_through_memory_only_where_it_has_room(monkeypatch, tmp_path):
+    monkeypatch.setattr(workers, "MEMORY", tmp_path)
+    assert workers.fast_folder(1) == tmp_path
+    assert workers.fast_folder(shutil.disk_usage(tmp_path).free) is None
+    monkeypatch.setattr(workers, "MEMORY", tmp_path / "absent")
+    assert workers.fast_folder(1) is None
