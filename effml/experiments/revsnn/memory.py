@@ -107,7 +107,7 @@ def made(kept: str, steps: int, config: Config, batch: int, device: torch.device
     options = config.memory
     net = network(kept, NAME, config, 3, options.net_width, layers=options.layers, side=options.side).to(device)
     x = torch.rand(steps, batch, 3, options.side, options.side, device=device)
-    return (peers.checkpointed(net, x[:, :1]) if kept == "memopt" else net), x
+    return (peers.checkpointed(net, lambda model: model(x[:, :1])) if kept == "memopt" else net), x
 
 
 def _peaks(config: Config, run: Run) -> None:

@@ -6,7 +6,8 @@ It brings torchvision's torch along, so it is no dependency: `pip install --no-d
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -58,8 +59,9 @@ def refit(net: nn.Module, tau: float, threshold: float) -> nn.Module:
     return net
 
 
-def checkpointed(net: nn.Module, x: Tensor) -> nn.Module:
-    """The network after `memopt`: every convolution - norm - neuron layer checkpointed, binary inputs as bits."""
+def checkpointed(net: nn.Module, forward: Callable[[nn.Module], Any]) -> nn.Module:
+    """The network after `memopt`: every convolution - norm - neuron layer checkpointed, binary inputs as bits, which it
+    finds out by one `forward(net)`."""
     from torch import nn
 
     from effml.models.spiking.networks import OverTime
@@ -73,6 +75,4 @@ def checkpointed(net: nn.Module, x: Tensor) -> nn.Module:
     for name, child in list(body.named_children()):
         if isinstance(child, nn.Sequential) and not isinstance(child, OverTime):
             setattr(body, name, Layer(*child))
-    return memopt.optimize_memory(
-        net, Layer, lambda model: model(x), level=1, checkpoint_budget="memory", compress=True
-    )
+    return memopt.optimize_memory(net, Layer, forward, level=1, checkpoint_budget="memory", compress=True)

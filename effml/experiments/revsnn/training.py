@@ -101,7 +101,8 @@ def _train(kept: str, net: nn.Module, samples: Samples, config: Config, run: Run
     steps = options.epochs * samples.per_epoch
     batches = samples.training(run.generator("training spikes"))
     if kept == "memopt":
-        net = peers.checkpointed(net, next(samples.training(run.generator("training spikes")))[0])
+        example, _ = next(samples.training(run.generator("training spikes")))
+        net = peers.checkpointed(net, lambda model: model(example, samples.steps))
     optimizer = torch.optim.Adam(net.parameters(), options.rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     forward: Callable[[Tensor], Tensor] = lambda x: net(x, samples.steps)  # noqa: E731
