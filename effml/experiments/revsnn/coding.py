@@ -14,15 +14,22 @@ def coded(
 
     Args:
         coding: "rate": a spike with the probability of the grey value at every step; "pixels": pixel after pixel in
-            reading order, each shown for an equal share of the T steps, as spikes of its rate; "direct": as it is.
+            reading order, each shown for an equal share of the T steps, as spikes of its rate on two lines, its row's
+            and its column's, as a scanning sensor would send them; "direct": as it is.
         flat: one axis of inputs instead of channels and rows (an mlp's).
         generator: of the spikes.
 
     Returns:
-        [T, batch, ...] of 0 and 1, or [batch, ...] with "direct"; "pixels" has one input a channel.
+        [T, batch, ...] of 0 and 1, or [batch, ...] with "direct"; "pixels" has channels x (rows + columns) inputs.
     """
     if coding == "pixels":
-        return _spikes(images.flatten(2).permute(2, 0, 1)[shown(steps, images[0, 0].numel())], generator)
+        height, width = images.shape[2:]
+        pixel = shown(steps, height * width)
+        spikes = _spikes(images.flatten(2).permute(2, 0, 1)[pixel], generator)  # [T, batch, channels]
+        lines = torch.zeros(steps, height + width, device=images.device)
+        at = torch.arange(steps)
+        lines[at, pixel // width] = lines[at, height + pixel % width] = 1
+        return (spikes.unsqueeze(3) * lines[:, None, None]).flatten(2)
     images = images.flatten(1) if flat else images
     return images if coding == "direct" else _spikes(images.expand(steps, *images.shape), generator)
 

@@ -121,7 +121,7 @@ class Train:
     kept: list[str] = option(["leaky", "rev-bits", "rev-paper"], "networks trained, of equal width", choices=KEPT)
     net: str = option("mlp", "network", choices=NETS)
     coding: str = option(
-        "rate", "image to T steps: Bernoulli spikes, the image at every step, or one pixel after another",
+        "rate", "image to T steps: Bernoulli spikes, the image at every step, or one pixel after another, on its row's and its column's line",
         choices=CODINGS,
     )  # fmt: skip
     steps: int = option(8, "T; recordings come with their own", low=1)
@@ -280,7 +280,8 @@ EXPERIMENT = Experiment(
                    "nowhere 0, so what follows is no longer driven by events."),
         Table("regression", "Spike trains fitted to spike trains", rows=("dataset", "steps", "kept"),
               metrics=("loss_first", "loss_last", "spikes_matched", "saved_bytes", "bit_bytes", "linear_bytes", "step_seconds"),
-              fill=_TRAIN, order=_ORDER, digits=4),
+              fill=_TRAIN, order=_ORDER, digits=4,
+              note="The loss is of counts in bins of 10 steps, bins with a target spike weighing as much as all the others."),
     ),
     timed=lambda config: config.suite in ("time", "all"),
     cost=_cost,

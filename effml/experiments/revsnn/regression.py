@@ -73,10 +73,15 @@ def fit(kept: str, data: Spikes, config: Config, run: Run) -> dict[str, float]:
         spread = _spread(x, chain)
     run.note(f"{kept}: first layer's weights scaled by {spread:.3g}")
     wanted = counts(target)
+    # Target spikes are rare: bins with one weigh as much as all the others, or silence would be the answer.
+    share = float((wanted > 0).float().mean())
+    weight = min(100.0, max(1.0, (1 - share) / max(share, 1e-6)))
+    scale = wanted.numel() * (1 + share * (weight - 1))
 
     def loss_of(spikes: Tensor, begin: int) -> Tensor:
         now = counts(spikes)
-        return (now - wanted[begin // BIN : begin // BIN + len(now)]).square().sum() / wanted.numel()
+        want = wanted[begin // BIN : begin // BIN + len(now)]
+        return ((now - want).square() * (1 + (want > 0) * (weight - 1))).sum() / scale
 
     def forward() -> Tensor:
         return chain(x, loss_of)

@@ -87,7 +87,8 @@ def of_images(images: Images, config: Config, run: Run) -> Samples:
     channels = images.shape[0]
     shape: tuple[int, ...] = images.shape
     if flat:
-        shape = (channels if options.coding == "pixels" else channels * images.shape[1] * images.shape[2],)
+        height, width = images.shape[1:]
+        shape = (channels * (height + width if options.coding == "pixels" else height * width),)
     if options.coding == "pixels" and options.steps < images.shape[1] * images.shape[2]:
         run.log(
             f"{options.steps} steps show {options.steps} of {images.shape[1] * images.shape[2]} pixels: use "
