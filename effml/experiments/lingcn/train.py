@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,7 +18,7 @@ from effml.models.reduction.fit import Fitted, accuracy
 from effml.models.stgcn.export import export
 from effml.models.stgcn.network import STGCN
 from effml.models.stgcn.plain import PlainSTGCN
-from effml.models.stgcn.plain_file import load, save
+from effml.models.stgcn.plain_file import arrays, assemble, save
 from effml.models.stgcn.stages import Distillation, Stage, linearize, replace, train
 
 POLYNOMIAL = "all-polynomial"
@@ -124,20 +123,18 @@ def train_point(config: Config, run: Run, data: Actions, teacher: STGCN, method:
         target: n to reach, or None for what a fixed mu leaves.
     """
     name = f"{method}-n{target}" if target is not None else f"{method}-mu{config.linearize.mu:g}"
-    path = run.artifact(f"{name}.npz")
 
-    def work() -> dict[str, float]:
+    def work() -> dict[str, dict[str, Any]]:
         network, figures = _train_point(config, run, data, teacher, method, target, name)
         plain = export(network, config.model.frames)
-        save(plain, path)
-        return {
-            **figures,
-            "layers": plain.effective_layers(),
-            "levels": 2 * len(plain.blocks) + 1 + plain.effective_layers(),
-        }
+        layers = plain.effective_layers()
+        figures |= {"layers": layers, "levels": 2 * len(plain.blocks) + 1 + layers}
+        return {"figures": figures, "arrays": {key: torch.from_numpy(array) for key, array in arrays(plain).items()}}
 
-    figures = run.stage(name, work)
-    plain = load(Path(path))
+    kept = run.stage(name, work)
+    figures = kept["figures"]
+    plain = assemble({key: tensor.numpy() for key, tensor in kept["arrays"].items()})
+    save(plain, run.artifact(f"{name}.npz"))  # from the stage: a resumed run has a folder of its own
     run.log(
         f"{name}: n = {plain.effective_layers()}, {figures['accuracy']:.4f} of test sequences right "
         f"({figures['linearized']:.4f} with ReLU in the open gates)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -18,8 +19,8 @@ _ARRAYS = ("spatial", "adjacency", "bias", "temporal", "temporal_bias")
 _PARTS = ("square", "slope", "offset")
 
 
-def save(model: PlainSTGCN, path: Path) -> None:
-    """Write the model to `path` (.npz), exactly."""
+def arrays(model: PlainSTGCN) -> dict[str, ndarray]:
+    """The model as named arrays, its version among them."""
     held: dict[str, ndarray] = {"version": np.array(VERSION), "frames": np.array(model.frames)}
     held |= {name: getattr(model, name) for name in ("input_scale", "input_shift", "head", "head_bias")}
     held["strides"] = np.array([block.stride for block in model.blocks])
@@ -31,8 +32,20 @@ def save(model: PlainSTGCN, path: Path) -> None:
             held |= {f"{number}.residual.weight": block.residual.weight, f"{number}.residual.bias": block.residual.bias}
         else:
             held[f"{number}.identity"] = np.array(block.residual == "identity")
+    return held
+
+
+def assemble(held: Mapping[str, ndarray]) -> PlainSTGCN:
+    """The model of which `arrays` made these; KeyError or ValueError where one is missing or does not fit."""
+    blocks = [_block(held, number, int(stride)) for number, stride in enumerate(held["strides"])]
+    scale, shift, head, bias = (held[name] for name in ("input_scale", "input_shift", "head", "head_bias"))
+    return PlainSTGCN(scale, shift, blocks, head, bias, int(held["frames"]))
+
+
+def save(model: PlainSTGCN, path: Path) -> None:
+    """Write the model to `path` (.npz), exactly."""
     with open(path, "wb") as stream:
-        np.savez(stream, **held)  # type: ignore[arg-type]
+        np.savez(stream, **arrays(model))  # type: ignore[arg-type]
 
 
 def load(path: Path) -> PlainSTGCN:
@@ -48,9 +61,7 @@ def load(path: Path) -> PlainSTGCN:
             raise MissingRequirement(
                 f"{path} is version {held['version']} of a plain ST-GCN; this program reads {VERSION}"
             )
-        blocks = [_block(held, number, int(stride)) for number, stride in enumerate(held["strides"])]
-        scale, shift, head, bias = (held[name] for name in ("input_scale", "input_shift", "head", "head_bias"))
-        return PlainSTGCN(scale, shift, blocks, head, bias, int(held["frames"]))
+        return assemble(held)
     except FileNotFoundError as error:
         raise MissingRequirement(
             f"{path} does not exist; a run of `effml run lingcn suite=train` writes one"
@@ -59,7 +70,7 @@ def load(path: Path) -> PlainSTGCN:
         raise MissingRequirement(f"{path} is not a usable plain ST-GCN ({type(error).__name__}: {error})") from error
 
 
-def _block(held: dict[str, ndarray], number: int, stride: int) -> Block:
+def _block(held: Mapping[str, ndarray], number: int, stride: int) -> Block:
     act1, act2 = (Activation(*(held[f"{number}.{act}.{part}"] for part in _PARTS)) for act in ("act1", "act2"))
     spatial, adjacency, bias, temporal, temporal_bias = (held[f"{number}.{name}"] for name in _ARRAYS)
     residual: Residual | Literal["identity"] | None

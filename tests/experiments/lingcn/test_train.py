@@ -77,6 +77,47 @@ def test_a_network_that_diverges_is_a_blank_cell_and_costs_only_itself(effml):
         assert cells["node", n]["value"] is None and "outgrown its inputs" in cells["node", n]["note"]
 
 
+def test_a_fixed_mu_leaves_the_layers_that_it_leaves(effml):
+    words = ["lingcn", "--dataset", "articulated", "--preset", "smoke", "suite=train", "train.methods=[node]"]
+    row = effml.row(*words, "linearize.aim=mu", "linearize.mu=100")
+    found = {(m["labels"]["method"], m["value"]) for m in row["measurements"] if m["metric"] == "layers"}
+    assert found == {("node, mu 100", 0)}
+    assert {m["value"] for m in row["measurements"] if m["metric"] == "forced"} == {0}
+
+
+def test_a_network_trained_before_an_interruption_is_taken_up_with_its_file(effml, monkeypatch):
+    from effml.experiments.lingcn import train as training
+
+    words = [
+        "--dataset",
+        "articulated",
+        "--preset",
+        "smoke",
+        "suite=train",
+        "train.methods=[node]",
+        "train.targets=[2,1]",
+    ]
+    whole, recorded = training._train_point, []
+
+    def stops_at_the_second(*given):
+        if recorded:
+            raise KeyboardInterrupt
+        recorded.append(whole(*given))
+        return recorded[0]
+
+    monkeypatch.setattr(training, "_train_point", stops_at_the_second)
+    assert effml("run", "lingcn", *words).code == 130
+    (first,) = (effml.results / "runs" / "lingcn").iterdir()
+    monkeypatch.setattr(training, "_train_point", whole)
+    row = effml.row("lingcn", *words, "--resume", first.name)
+    told = {
+        m["labels"]["n"]: m["value"] for m in row["measurements"] if (m["table"], m["metric"]) == ("stages", "accuracy")
+    }
+    assert told[2] == recorded[0][1]["accuracy"] and set(told) == {2, 1}
+    one, other = (load(path) for path in effml.results.rglob("node-n2.npz"))
+    assert np.array_equal(one.head, other.head) and np.array_equal(one.blocks[0].spatial, other.blocks[0].spatial)
+
+
 def test_chosen_joints_and_classes_show_in_the_tables(effml):
     words = ["lingcn", "--dataset", "articulated", "--preset", "smoke", "suite=train", "train.targets=[0]"]
     row = effml.row(*words, "dataset.layout=ntu25", "dataset.classes=3", "train.methods=[layer]")

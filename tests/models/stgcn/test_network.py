@@ -132,6 +132,11 @@ def test_teacher_is_relu_in_both_places(seed):
     assert torch.equal(pair(0, z), z.relu()) and torch.equal(pair(1, z), z.relu())
 
 
+def test_first_block_is_never_dropped_from():
+    net = STGCN(torch.eye(20).expand(3, 20, 20), 5, dropout=0.5)
+    assert [block.dropout.p for block in net.blocks] == [0.0, 0.5, 0.5]
+
+
 def test_open_gates_bend_and_closed_ones_pass_through(seed):
     pair = drawn(counts=(1, 1, 1)).pairs[0]
     pair.kind = "relu"
