@@ -15,13 +15,16 @@ def library(name: str) -> Any:
 
     Raises:
         UserError: no such back end.
+        MissingRequirement: its library is not installed, with how to get it.
     """
     if name == "sealapi":
-        from effml.models.encrypted.sealapi import SealApi
+        from effml.models.encrypted.sealapi import SealApi, load
 
+        load()
         return SealApi
     if name == "pyfhel":
-        from effml.models.encrypted.pyfhel import PyfhelBackend
+        from effml.models.encrypted.pyfhel import PyfhelBackend, load
 
+        load()
         return PyfhelBackend
     raise UserError(f"no back end '{name}'; there are {', '.join(BACKENDS)}")

@@ -26,7 +26,8 @@ RECIPE = (
 )
 
 
-def _library() -> Any:
+def load() -> Any:
+    """The library. Raises MissingRequirement where it is not installed."""
     try:
         import Pyfhel as library
     except ImportError as error:
@@ -45,7 +46,7 @@ class PyfhelBackend(CkksBackend):
         """Raises UserError when SEAL refuses the parameters."""
         if parameters.ring > LARGEST and not parameters.insecure:
             raise UserError(f"SEAL checks no ring above {LARGEST}; N = {parameters.ring} can be planned, not run")
-        self.library = _library()
+        self.library = load()
         self.he = self.library.Pyfhel()
         status = self.he.contextGen(
             scheme="CKKS",

@@ -21,7 +21,8 @@ FILES = {"public": "public.key", "relin": "relinearisation.key", "galois": "rota
 SCALE_DRIFT = 1e-6  # relative difference between a file's scale and its label that still is rounding
 
 
-def _library() -> Any:
+def load() -> Any:
+    """The library. Raises MissingRequirement where it is not installed."""
     try:
         import tenseal.sealapi as library
     except ImportError as error:
@@ -37,7 +38,7 @@ class SealApi(CkksBackend):
 
     def __init__(self, parameters: Parameters, steps: Iterable[int]) -> None:
         """Raises UserError when SEAL refuses the parameters."""
-        seal = self.seal = _library()
+        seal = self.seal = load()
         if parameters.ring > LARGEST and not parameters.insecure:
             raise UserError(f"SEAL checks no ring above {LARGEST}; N = {parameters.ring} can be planned, not run")
         made = seal.EncryptionParameters(seal.SCHEME_TYPE.CKKS)

@@ -1,11 +1,14 @@
 """Both libraries against the plain network, on rings far too small to be secure."""
 
+import sys
+
 import numpy as np
 import pytest
 
-from effml.errors import UserError
+from effml.errors import MissingRequirement, UserError
 from effml.models.encrypted.backend import LevelMismatch
 from effml.models.encrypted.count import count
+from effml.models.encrypted.libraries import library as library_of
 from effml.models.encrypted.parameters import Parameters
 from effml.models.encrypted.pyfhel import PyfhelBackend
 from effml.models.encrypted.sealapi import SealApi
@@ -83,3 +86,18 @@ def test_a_library_refuses_what_the_planner_would(kind):
 def test_pyfhel_cannot_conjugate():
     with pytest.raises(UserError, match="backend sealapi"):
         PyfhelBackend.client(TOY, {1}, conjugate=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "said"),
+    [("pyfhel", "Pyfhel", "pip install Pyfhel==3.5.0"), ("sealapi", "tenseal.sealapi", "pip install tenseal")],
+)
+def test_an_absent_library_is_named_with_how_to_get_it(monkeypatch, name, module, said):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingRequirement, match=said):
+        library_of(name)
+
+
+def test_an_unknown_back_end_is_refused():
+    with pytest.raises(UserError, match="no back end 'openfhe'; there are sealapi, pyfhel"):
+        library_of("openfhe")
