@@ -121,7 +121,7 @@ class Train:
     kept: list[str] = option(["leaky", "rev-bits", "rev-paper"], "networks trained, of equal width", choices=KEPT)
     net: str = option("mlp", "network", choices=NETS)
     coding: str = option(
-        "rate", "image to T steps: Bernoulli spikes, the image at every step, or one pixel after another, on its row's and its column's line",
+        "rate", "image to T steps: Bernoulli spikes, the image at every step, or pixel after pixel on row and column lines",
         choices=CODINGS,
     )  # fmt: skip
     steps: int = option(8, "T; recordings come with their own", low=1)

@@ -96,8 +96,8 @@ def test_wrong_requests_end_with_a_sentence(effml, words, told):
 def test_oxford_keeps_bits_and_the_reversible_net_its_output(effml):
     row = effml.row("revsnn", "--dataset", "oxford-spikes", "train.epochs=2")
     saved = by(row, "regression", "saved_bytes", "kept")
-    assert saved[("bit-checkpoint",)] == 2000 * (25 + 32 + 32), "inputs, hidden and output spikes as bits"
-    assert by(row, "regression", "linear_bytes", "kept")[("rev-bits",)] == 2000 * 256 * 4 < saved[("rev-bits",)]
+    assert saved[("bit-checkpoint",)] == 2000 * (25 + 64 + 32), "inputs, hidden and output spikes as bits"
+    assert by(row, "regression", "linear_bytes", "kept")[("rev-bits",)] == 2000 * 512 * 4 < saved[("rev-bits",)]
 
 
 @pytest.mark.slow
