@@ -86,7 +86,9 @@ class Encrypt:
         None, "a network written by suite=train (.npz), or the folder of several, in place of training them"
     )
     backend: str = option("sealapi", "library that computes on ciphertexts", choices=BACKENDS)
-    compare: list[str] = option(["pyfhel"], "libraries whose logits are compared on the smallest network", choices=BACKENDS)
+    compare: list[str] = option(
+        ["pyfhel"], "libraries whose logits are compared on the smallest network", choices=BACKENDS
+    )
     baseline: bool = option(True, "all-polynomial, unfused network beside it (CryptoGCN's way)")
     across: bool = option(False, "measure that baseline with twice the channels, too")
     projection: bool = option(True, "predict the paper's 3-128 at 256 frames, as well")
@@ -171,7 +173,9 @@ def _cost_encrypted(config: Config) -> Cost:
     sets = -(-config.encrypt.sequences // carried) if config.suite == "encrypt" else 1
     others = (3 * len(config.encrypt.targets) + 12 * config.encrypt.baseline) if config.suite == "encrypt" else 0
     training = 0 if config.encrypt.model else 400
-    return Cost(training + one * (sets + others) + 60, 4e9, f"{sets} sets of ciphertexts and {others} times as much beside")
+    return Cost(
+        training + one * (sets + others) + 60, 4e9, f"{sets} sets of ciphertexts and {others} times as much beside"
+    )
 
 
 _NET = ("dataset", "model")

@@ -15,7 +15,9 @@ METRICS = (
     Metric("scale_bits", "1", "bits of the scale"),
     Metric("batch", "1", "sequences that one set of ciphertexts carries"),
     Metric("secure", "1", "1 where the modulus is within the limit of 128-bit security", better="higher"),
-    Metric("rotations", "1", "key switches by a Galois key in one inference, workers' doubles included", better="lower"),
+    Metric(
+        "rotations", "1", "key switches by a Galois key in one inference, workers' doubles included", better="lower"
+    ),
     Metric("plain_products", "1", "products of a ciphertext and a plaintext", better="lower"),
     Metric("cipher_products", "1", "products of two ciphertexts", better="lower"),
     Metric("additions", "1", "additions of ciphertexts and plaintexts", better="lower"),

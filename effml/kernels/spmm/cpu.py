@@ -16,6 +16,7 @@ import torch
 from llvmlite import binding
 from torch import Tensor
 
+from effml.kernels import pages
 from effml.kernels.csr import Csr
 from effml.kernels.spmm.lanes import BYTES, CACHE_LINE, Strip
 from effml.kernels.spmm.sampled import sddmm
@@ -31,9 +32,9 @@ ELEMENT = {
     torch.float16: "half",
     torch.bfloat16: "bfloat",
 }
-# Lines of x under way at a time: 16 kB of a first-level cache of 32 kB or more.
-LINES_AHEAD = 256
-FARTHEST_AHEAD = 128
+# Lines of x under way at a time: 32 kB of a second-level cache, which takes more misses at once than the first.
+LINES_AHEAD = 512
+FARTHEST_AHEAD = 64
 # A result larger than the caches is not read back from them: writing past them saves reading each line first.
 STREAM_BYTES = 64 << 20
 # Numbers to add below which starting threads costs more than it saves.
@@ -44,7 +45,7 @@ def multiply(adj: Csr, x: Tensor) -> Tensor:
     """`adj @ x` in a new tensor."""
     if x.dtype == torch.float16 and not converts_halves():
         return multiply(adj, x.float()).half()
-    out = x.new_empty(adj.rows, x.shape[1])
+    out = pages.empty(adj.rows, x.shape[1], dtype=x.dtype)
     multiply_into(adj, x, out)
     return out
 
