@@ -1,4 +1,4 @@
-"""README and docs: every command works as printed, every example runs, every link leads somewhere, the menu is whole."""
+"""README and docs: every command works as printed, every example runs, every link leads somewhere, every menu is whole."""
 
 import re
 import shlex
@@ -92,10 +92,11 @@ def test_links_lead_somewhere(page):
         assert target.startswith("http") or (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
-def test_every_experiment_has_a_menu_line():
+def test_every_experiment_has_a_menu_line_and_a_page():
     from effml.experiments.core.registry import names
 
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for name in names():
         if (ROOT / "effml" / "experiments" / name).is_dir():
             assert f"`{name}`" in readme, f"README's menu lacks {name}"
+            assert (ROOT / "docs" / f"{name}.md").exists(), f"docs/{name}.md is missing"

@@ -144,14 +144,15 @@ def _cases(config: Config, dtypes: list[str], device_name: str, run: Run) -> Ite
 
 
 def measured_roofs(points: list[Point]) -> dict[str, tuple[float, float]]:
-    """dtype -> (highest GEMM TFLOP/s, highest GB/s of a stream that no cache holds) among the points of this run."""
-    largest = max((p.case.labels["elements"] for p in points if p.case.table == "stream"), default=0)
-    streams = [p.bandwidth for p in points if p.case.table == "stream" and p.case.labels["elements"] == largest]
+    """dtype -> (highest TFLOP/s, highest GB/s) that anything reached in this run, so that no point stands above its roof.
+
+    A library's convolution can beat its own GEMM, and a stream that a large cache still serves the largest one.
+    """
     roofs = {}
     for dtype in sorted({p.case.dtype for p in points}):
-        peaks = [p.tflops for p in points if p.case.dtype == dtype and p.case.op in BOUND_BY_COMPUTE]
-        if peaks and streams:
-            roofs[dtype] = (max(peaks), max(streams))
+        rates = [p.tflops for p in points if p.case.dtype == dtype and p.case.flops]
+        if any(p.case.op in BOUND_BY_COMPUTE for p in points if p.case.dtype == dtype) and rates:
+            roofs[dtype] = (max(rates), max(p.bandwidth for p in points))
     return roofs
 
 
