@@ -141,13 +141,19 @@ def render(plot: Plot, shown: list[Point], above: list[tuple[str, float, float]]
 
 
 def _marks(axes: Any, plot: Plot, by_series: dict[str, list[Point]]) -> None:
-    words = sorted({str(p.x) for items in by_series.values() for p in items if not isinstance(p.x, int | float)})
+    """Points at their x. Words are places of their own; among numbers (k = 8, 16, relu) they are levels to compare with."""
+    everything = [p for items in by_series.values() for p in items]
+    numeric = any(isinstance(p.x, int | float) for p in everything)
+    words = [] if numeric else sorted({str(p.x) for p in everything})
     for name, items in by_series.items():
-        xs = [words.index(str(p.x)) if words else p.x for p in items]
+        placed = [p for p in items if not numeric or isinstance(p.x, int | float)]
+        xs = [p.x if numeric else words.index(str(p.x)) for p in placed]
         style = "-" if plot.kind == "line" else ""
-        errors = [p.sd or 0.0 for p in items]
-        axes.errorbar(xs, [p.y for p in items], yerr=errors if any(errors) else None, marker="o", markersize=4,
-                      linestyle=style, linewidth=1.2, capsize=2, label=name)  # fmt: skip
+        errors = [p.sd or 0.0 for p in placed]
+        drawn = axes.errorbar(xs, [p.y for p in placed], yerr=errors if any(errors) else None, marker="o", markersize=4,
+                              linestyle=style, linewidth=1.2, capsize=2, label=name)  # fmt: skip
+        for level in (p for p in items if p not in placed):
+            axes.axhline(level.y, color=drawn[0].get_color(), linewidth=0.8, linestyle=":", label=f"{name} {level.x}")
     if words:
         axes.set_xticks(range(len(words)), words, rotation=30, ha="right", fontsize=7)
 

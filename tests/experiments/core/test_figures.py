@@ -58,3 +58,15 @@ def test_page_opens_in_a_browser_without_errors(measured, tmp_path):
         title = re.search(r"<title>(.*?)</title>", ended.stdout).group(1)
         assert title.startswith("images ") and " bad 0" in title and title.endswith("overflow false")
         assert "CONSOLE" not in ended.stderr
+
+
+def test_words_among_numbers_are_levels():
+    """k = 8, 16 and relu on one axis: the numbers are points, the word a line to compare with."""
+    from effml.experiments.core.plots import Point, render
+    from effml.experiments.core.spec import Plot
+
+    plot = Plot("p", "title", "t", "line", "k", "accuracy", series=("model",))
+    shown = [Point("sage", x, y, None, "measured", "cpu") for x, y in ((8, 0.9), (16, 0.95), ("relu", 0.94))]
+    axes = render(plot, shown).axes[0]
+    assert list(axes.lines[0].get_xdata()) == [8, 16]
+    assert "sage relu" in axes.get_legend_handles_labels()[1]
