@@ -98,7 +98,8 @@ def test_interrupt_keeps_what_was_measured(effml, presses):
         os.kill(process.pid, signal.SIGINT)
         time.sleep(0.3)
     process.communicate(timeout=60)
-    assert process.returncode == 130
+    # A second press may find the interpreter already leaving: killed by the signal, which a shell shows as 130, too.
+    assert process.returncode in (130, -signal.SIGINT)
     found = rows(effml.results)
     assert {row["status"] for row in found} <= {"ok", "interrupted"} and found[0]["measurements"]
     assert not list(effml.results.glob("runs/toy/*/*.tmp"))
