@@ -120,15 +120,10 @@ class CommandLine:
         self._capsys, self._monkeypatch, self.results = capsys, monkeypatch, results
 
     def __call__(self, *words: str) -> Ended:
-        from effml.cli.main import main
+        from effml.cli.main import command
 
         self._capsys.readouterr()
-        self._monkeypatch.setattr(sys, "argv", ["effml", *words])
-        try:
-            main()
-            code = 0
-        except SystemExit as end:
-            code = int(end.code or 0)
+        code = command(list(words))
         captured = self._capsys.readouterr()
         return Ended(code, captured.out, captured.err)
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 import typer
 
 from effml.cli import compare, data, describe, doctor, figures, listing, run, show, status, sweep, table
-from effml.errors import Outcome
+from effml.errors import Outcome, RunInterrupted
+
+INTERRUPTED = RunInterrupted.code
 
 app = typer.Typer(
     name="effml",
@@ -50,26 +53,38 @@ def options(
 
 
 def main() -> None:
-    """Run the command line; the process ends with the outcome's exit code."""
-    words = sys.argv[1:]
+    """The process's entry: it ends with the outcome's exit code, however often Ctrl-C is pressed."""
+    try:
+        code = command(sys.argv[1:])
+    except KeyboardInterrupt:  # pressed again while the first press was being reported
+        code = INTERRUPTED
+    if code == INTERRUPTED:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a later press would turn the exit into a death by signal
+    sys.exit(code)
+
+
+def command(words: list[str]) -> int:
+    """Run one command line in this process; returns its exit code."""
     # --traceback is understood anywhere on the line, because it is added when something has just failed.
     if "--traceback" in words:
         words = ["--traceback", *(word for word in words if word != "--traceback")]
     try:
         app(args=words)
+    except SystemExit as end:  # how typer ends every command
+        return int(end.code or 0)
     except Outcome as outcome:
         if os.environ.get("EFFML_TRACEBACK"):
             raise
         print(f"effml: {outcome}", file=sys.stderr)
-        sys.exit(outcome.code)
+        return outcome.code
     except KeyboardInterrupt:
         print("effml: interrupted", file=sys.stderr)
-        sys.exit(130)
+        return INTERRUPTED
     except BrokenPipeError:  # `effml ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     except Exception as error:
         if os.environ.get("EFFML_TRACEBACK"):
             raise
         print(f"effml: {type(error).__name__}: {error} (a bug; --traceback shows where)", file=sys.stderr)
-        sys.exit(1)
+        return 1
+    return 0

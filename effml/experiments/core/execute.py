@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import math
 import os
 import resource
 import shutil
@@ -16,7 +17,7 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,6 +29,9 @@ from effml.experiments.core import devices, provenance, shareable, store
 from effml.experiments.core.config import Resolved
 from effml.experiments.core.run import Display, Run
 from effml.experiments.core.seeding import seed_everything
+
+IMPATIENCE = 2.0
+"""Seconds within which further presses of Ctrl-C belong to the first."""
 
 
 @dataclass(frozen=True)
@@ -74,34 +78,11 @@ def _run(request: Request, folder: Path, display: Display | None) -> tuple[store
     resolved = request.resolved
     with store.writing(folder):
         run = Run(resolved.experiment, folder, request.seed, request.device, display, resolved.preset)
-    row = _header(request, folder)
-    started = time.perf_counter()
-    failure: BaseException | None = None
-    status, error = "ok", None
-    try:
-        with _log_everything(run), _terminable():
-            module = importlib.import_module(f"effml.experiments.{resolved.experiment.name}.run")
-            seed_everything(request.seed)
-            module.run(resolved.config, run)
-    except KeyboardInterrupt as caught:
-        status, failure = "interrupted", caught
-        error = {"class": "KeyboardInterrupt", "message": "stopped by the user", "log": "log.txt"}
-    except Exception as caught:
-        status, failure = "failed", _disk_full(caught, folder)
-        error = {"class": type(failure).__name__, "message": _one_line(failure), "log": "log.txt"}
-        _note_traceback(run)
-    finally:
-        run_measurements, run_data = list(run.measurements), list(run.data)
-        with suppress(OSError):  # a full disk shows itself again when the row is written
-            run.close()
-    row.update(status=status, error=error, measurements=run_measurements, data=run_data)
-    row["time"].update(ended=_now(), wall_seconds=round(time.perf_counter() - started, 3))
-    # What had to wait for torch: the experiment decides whether it is imported at all.
-    device = run.device if "torch" in sys.modules else "cpu"
-    row.update(device=devices.describe(device), versions=provenance.versions(), memory=_peak_memory(device))
-    store.write_row(folder, row)
+    with _interruptible() as hold:
+        row, failure = _measure(request, run, hold)
+        store.write_row(folder, row)
     if isinstance(failure, KeyboardInterrupt):
-        kept = f"{len(run_measurements)} measurements kept in {store.shown(folder)}"
+        kept = f"{len(row['measurements'])} measurements kept in {store.shown(folder)}"
         raise RunInterrupted(f"interrupted; {kept}; go on with --resume {folder.name}", row, folder) from None
     if isinstance(failure, UserError | MissingRequirement):
         raise failure
@@ -110,6 +91,38 @@ def _run(request: Request, folder: Path, display: Display | None) -> tuple[store
         log = store.shown(folder / "log.txt")
         raise RunFailed(f"{resolved.experiment.name} failed: {what} (log: {log})", row, folder) from failure
     return row, folder
+
+
+def _measure(request: Request, run: Run, hold: Callable[[], None]) -> tuple[store.Row, BaseException | None]:
+    """Run the experiment; returns its whole row and what ended it, if it did not end by itself."""
+    resolved = request.resolved
+    row = _header(request, run.folder)
+    started = time.perf_counter()
+    failure: BaseException | None = None
+    status, error = "ok", None
+    try:
+        with _log_everything(run):
+            module = importlib.import_module(f"effml.experiments.{resolved.experiment.name}.run")
+            seed_everything(request.seed)
+            module.run(resolved.config, run)
+        hold()
+    except KeyboardInterrupt as caught:
+        hold()
+        status, failure = "interrupted", caught
+        error = {"class": "KeyboardInterrupt", "message": "stopped by the user", "log": "log.txt"}
+    except Exception as caught:
+        hold()
+        status, failure = "failed", _disk_full(caught, run.folder)
+        error = {"class": type(failure).__name__, "message": _one_line(failure), "log": "log.txt"}
+        _note_traceback(run)
+    with suppress(OSError):  # a full disk shows itself again when the row is written
+        run.close()
+    row.update(status=status, error=error, measurements=list(run.measurements), data=list(run.data))
+    row["time"].update(ended=_now(), wall_seconds=round(time.perf_counter() - started, 3))
+    # What had to wait for torch: the experiment decides whether it is imported at all.
+    device = run.device if "torch" in sys.modules else "cpu"
+    row.update(device=devices.describe(device), versions=provenance.versions(), memory=_peak_memory(device))
+    return row, failure
 
 
 def _header(request: Request, folder: Path) -> store.Row:
@@ -180,21 +193,34 @@ def _log_everything(run: Run) -> Iterator[None]:
 
 
 @contextmanager
-def _terminable() -> Iterator[None]:
-    """Make SIGTERM an interruption, so that a scheduler's stop keeps what was measured."""
+def _interruptible() -> Iterator[Callable[[], None]]:
+    """Make Ctrl-C, and the SIGTERM of a scheduler's stop, an interruption that keeps what was measured.
+
+    Yields a function that ends this: from its call on, while the row is written, further signals are held off, because
+    a second Ctrl-C must not cost what the first one kept. While the experiment still unwinds, presses within
+    `IMPATIENCE` seconds count as one; a later one cuts off a clean-up that hangs.
+    """
+    raised = [-math.inf]
 
     def stop(signum: int, frame: Any) -> None:
-        raise KeyboardInterrupt
+        now = time.monotonic()
+        if now - raised[0] > IMPATIENCE:
+            raised[0] = now
+            raise KeyboardInterrupt
+
+    def hold() -> None:
+        raised[0] = math.inf
 
     try:
-        before = signal.signal(signal.SIGTERM, stop)
+        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     except ValueError:  # not in the main thread
-        yield
+        yield hold
         return
     try:
-        yield
+        yield hold
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _disk_full(error: Exception, folder: Path) -> Exception:
