@@ -63,13 +63,27 @@ def normal(shape: tuple[int, ...], dtype: str, device: torch.device, generator: 
     return torch.randn(shape, generator=generator).to(DTYPES[dtype]).to(device)
 
 
+def drawn(
+    count: int, shape: tuple[int, ...], dtype: str
+) -> Callable[[torch.device, torch.Generator], tuple[Tensor, ...]]:
+    """A case's `build` for `count` operands of one shape."""
+    return lambda device, generator: tuple(normal(shape, dtype, device, generator) for _ in range(count))
+
+
 def size_of(dtype: str) -> int:
     return DTYPES[dtype].itemsize
 
 
-def gemm(m: int, n: int, k: int, dtype: str, labels: dict[str, Any], table: str) -> Case:
-    """[m, k] @ [k, n]."""
+def gemm(m: int, n: int, k: int, dtype: str, labels: dict[str, Any], table: str, parts: int = 1) -> Case:
+    """[m, k] @ [k, n]; with `parts` above 1 also as a batch of so many blocks of rows.
+
+    oneDNN keeps a product of middling size in bfloat16 on one thread; as a batch it uses them all.
+    """
     providers: dict[str, Callable[..., Tensor]] = {"torch": torch.matmul}
+    if parts > 1 and m % parts == 0:
+        providers["torch by rows"] = lambda a, b: torch.bmm(a.view(parts, m // parts, k), b.expand(parts, k, n)).view(
+            m, n
+        )
     return Case(
         "gemm", labels, dtype, f.gemm_flops(m, n, k), f.gemm_bytes(m, n, k, size_of(dtype)),
         lambda device, g: (normal((m, k), dtype, device, g), normal((k, n), dtype, device, g)),
@@ -77,10 +91,10 @@ def gemm(m: int, n: int, k: int, dtype: str, labels: dict[str, Any], table: str)
     )  # fmt: skip
 
 
-def square_gemms(sizes: list[int], dtypes: list[str]) -> Iterator[Case]:
+def square_gemms(sizes: list[int], dtypes: list[str], parts: int = 1) -> Iterator[Case]:
     for n in sizes:
         for dtype in dtypes:
-            yield gemm(n, n, n, dtype, {"n": n, "dtype": dtype}, "gemm")
+            yield gemm(n, n, n, dtype, {"n": n, "dtype": dtype}, "gemm", parts)
 
 
 def skewed_gemms(n: int, ratios: list[int], dtypes: list[str]) -> Iterator[Case]:
@@ -97,7 +111,7 @@ def batched_gemms(batch: int, sizes: list[int], dtypes: list[str]) -> Iterator[C
             yield Case(
                 "bmm", {"shape": f"{batch}x{n}x{n}x{n}", "dtype": dtype}, dtype,
                 f.gemm_flops(n, n, n, batch), f.gemm_bytes(n, n, n, size_of(dtype), batch),
-                lambda device, g, shape=shape, dtype=dtype: (normal(shape, dtype, device, g), normal(shape, dtype, device, g)),
+                drawn(2, shape, dtype),
                 {"torch": torch.bmm}, torch.bmm, f.tolerance(EPS[dtype], n), "batched",
             )  # fmt: skip
 
@@ -180,7 +194,7 @@ def streams(sizes: list[int], dtypes: list[str]) -> Iterator[Case]:
                 yield Case(
                     op, {"op": op, "elements": elements, "dtype": dtype}, dtype, f.stream_flops(op, elements),
                     f.stream_bytes(op, elements, size_of(dtype)),
-                    lambda device, g, n=elements, dtype=dtype: tuple(normal((n,), dtype, device, g) for _ in range(3)),
+                    drawn(3, (elements,), dtype),
                     {"torch": call}, call, 8 * EPS[dtype], "stream",
                 )  # fmt: skip
 
@@ -202,6 +216,6 @@ def attentions(batch: int, heads: int, head_dim: int, lengths: list[int], dtypes
             yield Case(
                 "attention", {"shape": f"{batch}x{heads}x{length}x{head_dim}", "dtype": dtype}, dtype,
                 f.attention_flops(*shape, causal=True), f.attention_bytes(*shape, size_of(dtype)),
-                lambda device, g, shape=shape, dtype=dtype: tuple(normal(shape, dtype, device, g) for _ in range(3)),
+                drawn(3, shape, dtype),
                 {"torch math": spelled, "torch sdpa": fused}, fused, f.tolerance(EPS[dtype], length), "attention",
             )  # fmt: skip

@@ -91,7 +91,7 @@ class Config:
             )
 
 
-_SPEED = ("tflops", "share_of_roof", "scaled_error")
+_WARM = ("tflops", "warm_tflops", "over_fp32", "share_of_roof", "scaled_error")
 _FILL = "effml run accelerators suite={suite}"
 
 EXPERIMENT = Experiment(
@@ -102,6 +102,8 @@ EXPERIMENT = Experiment(
     datasets=("random",),
     metrics=(
         Metric("tflops", "TFLOP/s", "closed-form operations over the median time, random data", better="higher"),
+        Metric("warm_tflops", "TFLOP/s", "the same with operands that the call before left in the caches", better="higher"),
+        Metric("over_fp32", "x", "warm rate over the best one of float32 on the same shape", better="higher"),
         Metric("seconds", "s", "median time of one call", better="lower"),
         Metric("bandwidth", "GB/s", "least bytes that must move over the median time", better="higher"),
         Metric("intensity", "FLOP/B", "operations per least byte"),
@@ -119,11 +121,11 @@ EXPERIMENT = Experiment(
         Metric("drift", "1", "anchor GEMM at the end over the same at the start; far from 1 means throttling or neighbours"),
     ),
     tables=(
-        Table("gemm", "Square GEMM n x n x n", rows=("n", "dtype"), metrics=(*_SPEED, "share_of_spec", "joules"),
+        Table("gemm", "Square GEMM n x n x n", rows=("n", "dtype", "provider"), metrics=(*_WARM, "share_of_spec", "joules"),
               fill="effml run accelerators suite=gemm gemm.sizes=[{n}]"),
         Table("skew", "Skewed GEMM at constant work", rows=("log2_ratio", "shape", "dtype"),
               metrics=("tflops", "relative", "share_of_roof", "scaled_error"), fill="effml run accelerators suite=skew"),
-        Table("batched", "Batched GEMM", rows=("shape", "dtype"), metrics=_SPEED, fill="effml run accelerators suite=gemm"),
+        Table("batched", "Batched GEMM", rows=("shape", "dtype"), metrics=_WARM, fill="effml run accelerators suite=gemm"),
         Table("deepbench", "DeepBench GEMM shapes m x n x k", rows=("shape", "dtype"), columns="device", metrics=("tflops",),
               fill="effml run accelerators suite=gemm", note="V100: published, not measured here. At, Bt: stored transposed."),
         Table("deepbench_conv", "DeepBench convolutions", rows=("shape", "dtype"), columns="device", metrics=("tflops",),
@@ -141,7 +143,8 @@ EXPERIMENT = Experiment(
         Table("best", "Highest GEMM rate found, by device", rows=("device", "dtype"), metrics=("peak_tflops",),
               note="Other devices: published by others, found by a search over shapes."),
         Table("conv", "2-D convolution, direct operation count", rows=("layer", "dtype", "provider"),
-              metrics=("tflops", "speedup", "share_of_roof", "scaled_error"), fill="effml run accelerators suite=conv"),
+              metrics=("tflops", "warm_tflops", "speedup", "share_of_roof", "scaled_error"),
+              fill="effml run accelerators suite=conv"),
         Table("spmm", "Sparse CSR times dense", rows=("shape", "density", "provider"),
               metrics=("tflops", "speedup", "share_of_roof", "scaled_error"), fill="effml run accelerators suite=spmm"),
         Table("block_sparse", "Block-sparse times dense", rows=("shape", "block", "density", "provider"),
@@ -168,7 +171,7 @@ EXPERIMENT = Experiment(
         (20 if max(config.gemm.sizes) <= 256 else 150) * (1 if config.suite == "all" else 0.3), 1.5e9, "nothing may run beside it"
     ),
     plots=(
-        Plot("gemm", "Square GEMM", "gemm", "line", "n", "tflops", series=("dtype",), log="xy"),
+        Plot("gemm", "Square GEMM", "gemm", "line", "n", "tflops", series=("dtype", "provider"), log="xy"),
         Plot("skew", "Skewed GEMM, relative to square", "skew", "line", "log2_ratio", "relative", series=("dtype",), zero=1.0),
         Plot("stream", "Streaming bandwidth", "stream", "line", "elements", "bandwidth", series=("op", "dtype"), log="x"),
         Plot("roofline", "Roofline, measured roofs", "roofline", "scatter", "intensity", "tflops", series=("op",), log="xy"),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from effml.experiments.core.paper import published
 
 if TYPE_CHECKING:
-    from effml.experiments.accelerators.run import Point
+    from effml.experiments.accelerators.roofs import Point
 
 HIGHEST = {  # table -> figure
     "gemm": "GEMM [TFLOP/s]",
@@ -32,7 +32,7 @@ def figures(points: list[Point], roofs: dict[str, tuple[float, float]]) -> Itera
     for table, figure in HIGHEST.items():
         mine = [p for p in points if p.case.table == table and "depthwise" not in str(p.case.labels.get("layer"))]
         for dtype in sorted({p.case.dtype for p in mine}):
-            yield figure, dtype, max(p.tflops for p in mine if p.case.dtype == dtype)
+            yield figure, dtype, max(p.highest for p in mine if p.case.dtype == dtype)
     skewed = [p for p in points if p.case.table == "skew"]
     for dtype in sorted({p.case.dtype for p in skewed}):
         rates = {int(p.case.labels["log2_ratio"]): p.tflops for p in skewed if p.case.dtype == dtype}

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from effml.experiments.accelerators.run import Point
+    from effml.experiments.accelerators.roofs import Point
 
 
 def draw(path: Path, device: str, points: list[Point], roofs: dict[str, tuple[float, float]], *, evidence: str) -> None:

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 
-from effml.experiments.accelerators import cases, deepbench, encoder, formulas, product, sparse
+from effml.experiments.accelerators import cases, deepbench, encoder, product, sparse
 from effml.experiments.accelerators import devices as side_by_side
 from effml.experiments.accelerators.backends import Backend, Outcome, Replay, Torch, choose
 from effml.experiments.accelerators.cases import Case
 from effml.experiments.accelerators.config import Config
 from effml.experiments.accelerators.energy import joules
 from effml.experiments.accelerators.portrait import draw
+from effml.experiments.accelerators.roofs import BOUND_BY_COMPUTE, Point, measured_roofs, over_fp32, share_of_roof
 from effml.experiments.core import devices
 from effml.experiments.core.paper import published
 from effml.experiments.core.provenance import cpu
@@ -28,29 +29,6 @@ from effml.experiments.data.shapes.deepbench import Shape
 
 ANCHOR = 512  # n of the GEMM that is timed first and last
 PUBLISHED = ("1760x16x1760", "1760x128x1760", "1760x7000x1760")  # GEMMs with V100 figures; the last is not for CPUs
-BOUND_BY_COMPUTE = {"gemm", "bmm"}
-
-
-@dataclass(frozen=True)
-class Point:
-    """One timed provider on one case."""
-
-    case: Case
-    outcome: Outcome
-
-    @property
-    def seconds(self) -> float:
-        assert self.outcome.timing is not None
-        return self.outcome.timing.median
-
-    @property
-    def tflops(self) -> float:
-        return self.case.flops / self.seconds / 1e12
-
-    @property
-    def bandwidth(self) -> float:
-        """GB/s of least bytes."""
-        return self.case.nbytes / self.seconds / 1e9
 
 
 def run(config: Config, run: Run) -> None:
@@ -60,7 +38,8 @@ def run(config: Config, run: Run) -> None:
         _replay(run)
         return
     dtypes = [dtype for dtype in config.dtypes if dtype in backend.dtypes()]
-    todo = list(_cases(config, dtypes, backend.name, run))
+    on_cpu = isinstance(backend, Torch) and backend.device.type == "cpu"
+    todo = list(_cases(config, dtypes, backend.name, run, torch.get_num_threads() if on_cpu else 1))
     run.log(
         f"{backend.name}: {len(todo)} cases in {', '.join(dtypes)}; instruction set {instruction_set('fp32', run.device)}"
     )
@@ -90,12 +69,12 @@ def run(config: Config, run: Run) -> None:
     draw(run.artifact("portrait.png"), backend.name, points, roofs, evidence=backend.evidence)
 
 
-def _cases(config: Config, dtypes: list[str], device_name: str, run: Run) -> Iterator[Case]:
+def _cases(config: Config, dtypes: list[str], device_name: str, run: Run, parts: int) -> Iterator[Case]:
     suite = config.suite
     gemm = config.gemm
     everything = suite in ("all", "portrait")
     if suite == "gemm" or everything:
-        yield from cases.square_gemms(gemm.sizes, dtypes)
+        yield from cases.square_gemms(gemm.sizes, dtypes, parts)
         yield from cases.batched_gemms(gemm.batch, gemm.batch_sizes, dtypes)
     if suite == "skew" or everything:
         yield from cases.skewed_gemms(gemm.skew_size, sorted({0, *gemm.skew_ratios}), dtypes)
@@ -104,7 +83,7 @@ def _cases(config: Config, dtypes: list[str], device_name: str, run: Run) -> Ite
         sizes = config.stream.sizes if suite == "stream" or everything else [max(config.stream.sizes)]
         yield from cases.streams(sizes, dtypes)
     if suite in ("conv", "spmm", "attention", "train", "product") and not everything:
-        yield from cases.square_gemms([max(gemm.sizes)], dtypes)  # the compute roof
+        yield from cases.square_gemms([max(gemm.sizes)], dtypes, parts)  # the compute roof
     if suite == "conv" or everything:
         yield from cases.convolutions(config.conv.batch, dtypes, cases.CONVS[: config.conv.layers])
     if suite == "spmm" or everything:
@@ -143,29 +122,6 @@ def _cases(config: Config, dtypes: list[str], device_name: str, run: Run) -> Ite
         )  # fmt: skip
 
 
-def measured_roofs(points: list[Point]) -> dict[str, tuple[float, float]]:
-    """dtype -> (highest TFLOP/s, highest GB/s) that anything reached in this run, so that no point stands above its roof.
-
-    A library's convolution can beat its own GEMM, and a stream that a large cache still serves the largest one.
-    """
-    roofs = {}
-    for dtype in sorted({p.case.dtype for p in points}):
-        rates = [p.tflops for p in points if p.case.dtype == dtype and p.case.flops]
-        if any(p.case.op in BOUND_BY_COMPUTE for p in points if p.case.dtype == dtype) and rates:
-            roofs[dtype] = (max(rates), max(p.bandwidth for p in points))
-    return roofs
-
-
-def share_of_roof(point: Point, roofs: dict[str, tuple[float, float]]) -> float | None:
-    """Achieved over attainable at this point's intensity."""
-    if point.case.dtype not in roofs:
-        return None
-    peak, bandwidth = roofs[point.case.dtype]
-    if point.case.flops == 0:
-        return point.bandwidth / bandwidth
-    return point.tflops / formulas.attainable(point.case.intensity, peak, bandwidth / 1e3)
-
-
 def _record(
     run: Run, backend: Backend, point: Point, points: list[Point], roofs: dict[str, tuple[float, float]]
 ) -> None:
@@ -181,6 +137,11 @@ def _record(
 
     record("seconds", point.seconds, samples=outcome.timing.samples)
     record("tflops", point.tflops)
+    if outcome.warm is not None:
+        record("warm_tflops", point.warm_tflops, samples=[case.flops / s / 1e12 for s in outcome.warm.samples])
+        over = over_fp32(point, points)
+        if over is not None:
+            record("over_fp32", over)
     record("bandwidth", point.bandwidth)
     record("scaled_error", outcome.scaled_error)
     share = share_of_roof(point, roofs)
@@ -221,7 +182,7 @@ def _record_energy(run: Run, config: Config, dtypes: list[str], backend: Torch) 
     for n, dtype in itertools.product(config.gemm.sizes, dtypes):
         case = cases.gemm(n, n, n, dtype, {"n": n, "dtype": dtype}, "gemm")
         inputs = case.build(backend.device, run.generator("energy"))
-        used = joules(lambda inputs=inputs: torch.matmul(*inputs), backend.device, case.flops / 1e11)
+        used = joules(partial(torch.matmul, *inputs), backend.device, case.flops / 1e11)
         if used is None:
             run.log("no energy meter can be read here (NVML or RAPL); joules stay blank")
             return

@@ -7,7 +7,7 @@ import torch
 
 from effml.experiments.accelerators import cases, deepbench, formulas
 from effml.experiments.accelerators.backends import Fake, Torch
-from effml.experiments.accelerators.run import measured_roofs, share_of_roof
+from effml.experiments.accelerators.roofs import measured_roofs, share_of_roof
 from effml.experiments.core.measure import interleave
 
 
@@ -66,6 +66,28 @@ def test_a_wrong_provider_gets_an_error_and_no_time():
     assert outcomes["broken"].timing is None and "RuntimeError" in outcomes["broken"].error
 
 
+def test_rates_cold_and_warm_and_over_float32(monkeypatch):
+    """Products are timed with swept caches and again without; the ratio of dtypes takes the best provider of each."""
+    from effml.experiments.accelerators.roofs import Point, over_fp32
+    from effml.experiments.core import measure
+
+    monkeypatch.setattr(measure, "_cache_sweeper", lambda: torch.zeros(1024))
+    backend, generator = Torch(torch.device("cpu"), "cpu"), torch.Generator().manual_seed(0)
+    points = [
+        Point(case, outcome)
+        for case in [*cases.square_gemms([64], ["fp32", "bf16"], parts=2), *cases.streams([4096], ["fp32"])]
+        for outcome in backend.run(case, generator, 3, cold=True)
+    ]
+    gemms = [point for point in points if point.case.op == "gemm"]
+    assert [p.outcome.provider for p in gemms] == ["torch", "torch by rows"] * 2
+    assert all(p.outcome.error == "" and p.warm_tflops and p.highest >= p.tflops for p in gemms)
+    assert all(p.warm_tflops is None and p.highest == p.tflops for p in points if p.case.op != "gemm")
+    best = max(p.warm_tflops for p in gemms[:2])
+    assert [over_fp32(p, points) for p in gemms] == [None, None, *(p.warm_tflops / best for p in gemms[2:])]
+    assert not backend.run(gemms[0].case, generator, 3, cold=False)[0].warm
+    assert next(cases.square_gemms([63], ["bf16"], parts=2)).providers.keys() == {"torch"}
+
+
 def test_a_wrong_result_becomes_an_error_row(effml, monkeypatch):
     from effml.experiments.accelerators import backends
 
@@ -92,7 +114,7 @@ def test_inputs_are_random_because_zeros_flatter():
 
 def test_no_point_stands_above_its_roof():
     from effml.experiments.accelerators.backends import Outcome
-    from effml.experiments.accelerators.run import Point
+    from effml.experiments.accelerators.roofs import Point
 
     fake, generator = Fake(), torch.Generator()
     points = []
