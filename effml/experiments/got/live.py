@@ -27,7 +27,7 @@ class Method(Protocol):
 
 def line_up(config: Config, task: str, dialect: Dialect) -> Iterator[tuple[str, str, Callable[[], Method]]]:
     """(method, checker, its maker) for all that is compared, in the order of the tables."""
-    checkers = {"own": ModelChecker(config.budget.checks), "exact": ExactChecker()}
+    checkers: dict[str, Checker] = {"own": ModelChecker(config.budget.checks), "exact": ExactChecker()}
     for name in config.methods:
         for checker in config.checkers if name in CHECKED else ["none"]:
             yield name, checker, _maker(name, checkers.get(checker), config.budget, task, dialect)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import takewhile
+from operator import methodcaller
 from typing import TYPE_CHECKING, Any
 
 from effml.experiments.data.puzzles.game24 import Recording as Log
@@ -237,7 +238,7 @@ def _texts(entry: dict[str, Any]) -> dict[str, list[str]]:
     for step in entry["steps"]:
         children = list(step["new_ys"])
         for kept in step["ys"]:  # each kept text was asked for itself, even when it was kept twice
-            mine = list(takewhile(lambda child, kept=kept: child.startswith(kept), children))
+            mine = list(takewhile(methodcaller("startswith", kept), children))
             del children[: len(mine)]
             lines_said = [child.removeprefix(kept).strip("\n") for child in mine]
             said.setdefault(f"propose|{start}{kept}", []).append("\n".join(lines_said))
@@ -253,7 +254,8 @@ def _texts(entry: dict[str, Any]) -> dict[str, list[str]]:
 
 def _last_values(entry: dict[str, Any]) -> dict[str, float]:
     """The values that the last layer's states had from elsewhere (the original keeps them across puzzles)."""
-    step, start, found = entry["steps"][-1], _start(entry), {}
+    step, start = entry["steps"][-1], _start(entry)
+    found: dict[str, float] = {}
     for text, value in zip(step["new_ys"], step["values"], strict=True):
         parent, line = _parted(text)
         found.setdefault(f"{start}{parent}{line}\n", value)

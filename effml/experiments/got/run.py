@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from functools import partial
 from typing import Any
 
 from effml.experiments.core.run import Run
@@ -58,7 +59,7 @@ async def compare(config: Config, run: Run, port: Port, task: Task, chosen: list
                 make,
                 scope=f"{run.seed}/{name}",
                 tokens=budget(config, words),
-                done=lambda finished=finished: next(finished, None),
+                done=partial(next, finished, None),
             )
             if config.model == TINY and not port.exhausted:  # another model's transcript is what it resumes from
                 run.save(name, {"outcomes": outcomes})

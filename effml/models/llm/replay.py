@@ -19,7 +19,7 @@ class TranscriptReplay:
     """Replays transcripts written by this port, under the identity of the model that wrote them, so that keys fit."""
 
     max_n = 1_000_000
-    timeout = None
+    timeout: float | None = None
 
     def __init__(self, paths: Iterable[Path | str]) -> None:
         self._choices: dict[str, Choice] = {}
@@ -68,7 +68,7 @@ class Recording:
     """
 
     max_n = 1_000_000
-    timeout = None
+    timeout: float | None = None
 
     def __init__(self, name: str, texts: Mapping[str, Sequence[str]]) -> None:
         self.name = self.identity = name

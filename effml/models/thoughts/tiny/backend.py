@@ -25,7 +25,7 @@ class TinyModel:
     depends on no other question. `identity` should name the checkpoint."""
 
     max_n = 1000
-    timeout = None
+    timeout: float | None = None
 
     def __init__(self, model: GPT, vocabulary: Vocabulary, identity: str, name: str = "tiny") -> None:
         self.name, self.identity = name, identity
