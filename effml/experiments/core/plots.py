@@ -14,6 +14,9 @@ from effml.experiments.core.spec import Experiment, Plot
 from effml.experiments.core.tables import Cell, cells_of
 
 WIDTH, HEIGHT = 6.4, 4.0
+COLOURS = 10  # of matplotlib's cycle; beyond them marks and hatches tell series apart
+MARKERS = (("o", "-"), ("s", "--"), ("^", ":"), ("D", "-."))
+HATCHES = ("", "///", "...", "xxx")
 
 
 @dataclass(frozen=True)
@@ -145,13 +148,14 @@ def _marks(axes: Any, plot: Plot, by_series: dict[str, list[Point]]) -> None:
     everything = [p for items in by_series.values() for p in items]
     numeric = any(isinstance(p.x, int | float) for p in everything)
     words = [] if numeric else sorted({str(p.x) for p in everything})
-    for name, items in by_series.items():
+    for index, (name, items) in enumerate(by_series.items()):
+        marker, dashes = MARKERS[index // COLOURS % len(MARKERS)]
         placed = [p for p in items if not numeric or isinstance(p.x, int | float)]
         xs = [p.x if numeric else words.index(str(p.x)) for p in placed]
-        style = "-" if plot.kind == "line" else ""
+        style = dashes if plot.kind == "line" else ""
         errors = [p.sd or 0.0 for p in placed]
-        drawn = axes.errorbar(xs, [p.y for p in placed], yerr=errors if any(errors) else None, marker="o", markersize=4,
-                              linestyle=style, linewidth=1.2, capsize=2, label=name)  # fmt: skip
+        drawn = axes.errorbar(xs, [p.y for p in placed], yerr=errors if any(errors) else None, marker=marker, markersize=4,
+                              color=f"C{index % COLOURS}", linestyle=style, linewidth=1.2, capsize=2, label=name)  # fmt: skip
         for level in (p for p in items if p not in placed):
             axes.axhline(level.y, color=drawn[0].get_color(), linewidth=0.8, linestyle=":", label=f"{name} {level.x}")
     if words:
@@ -164,7 +168,9 @@ def _bars(axes: Any, by_series: dict[str, list[Point]]) -> None:
     width = 0.8 / len(by_series)
     for index, (name, items) in enumerate(by_series.items()):
         xs = [places.index(p.x) + (index - (len(by_series) - 1) / 2) * width for p in items]
-        axes.bar(xs, [p.y for p in items], width, yerr=[p.sd or 0.0 for p in items], label=name)
+        hatch = HATCHES[index // COLOURS % len(HATCHES)]
+        errors = [p.sd or 0.0 for p in items]
+        axes.bar(xs, [p.y for p in items], width, yerr=errors, color=f"C{index % COLOURS}", hatch=hatch, label=name)
     axes.set_xticks(range(len(places)), [str(x) for x in places], rotation=30, ha="right", fontsize=7)
 
 

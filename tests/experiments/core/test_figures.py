@@ -70,3 +70,21 @@ def test_words_among_numbers_are_levels():
     axes = render(plot, shown).axes[0]
     assert list(axes.lines[0].get_xdata()) == [8, 16]
     assert "sage relu" in axes.get_legend_handles_labels()[1]
+
+
+@pytest.mark.parametrize("kind", ["line", "scatter", "bar"])
+def test_no_two_of_many_series_look_the_same(kind):
+    from matplotlib.container import BarContainer
+
+    from effml.experiments.core.plots import Point, render
+    from effml.experiments.core.spec import Plot
+
+    points = [Point(f"method {i}", x, float(i + x), None, "measured", "cpu") for i in range(14) for x in (1, 2)]
+    (axes,) = render(Plot("p", "P", "t", kind, "x", "y", series=("method",)), points).axes
+    if kind == "bar":
+        looks = [
+            (bars[0].get_facecolor(), bars[0].get_hatch()) for bars in axes.containers if isinstance(bars, BarContainer)
+        ]
+    else:
+        looks = [(lines[0].get_color(), lines[0].get_marker()) for lines in axes.containers]
+    assert len(looks) == 14 == len(set(looks))
