@@ -78,7 +78,6 @@ class Private:
         "cost model that budgets in bytes and `auto` go by",
         choices=("crypten", "semi2k", "cheetah", "delphi"),
     )
-    engine: str = option("crypten", "engine that measures", choices=("crypten", "spu"))
     weights: str = option("secret", "whether the client knows the weights", choices=("secret", "public"))
     methods: list[str] = option(
         ["autorep+dapa", "autorep+linear"], "methods whose inference is measured", choices=METHODS
@@ -187,6 +186,8 @@ EXPERIMENT = Experiment(
         Metric("wan_seconds", "s", "modelled: measured time plus 44 MB/s and 40 ms round trips", better="lower"),
         Metric("linear_layers", "1", "activation layers without any ReLU", better="higher"),
         Metric("squares", "1", "secret squares of one image"),
+        Metric("fraction_bits", "1", "fractional bits of fixed point: the most, up to 16, that hold four times what training "
+               "images ask for"),
         Metric("error_max", "1", "largest difference from the plain result", better="lower"),
         Metric("agreement", "1", "share of images whose private answer is the plain one", better="higher"),
         Metric("r_squared", "1", "of a line through activation bytes against kept ReLUs"),
@@ -217,10 +218,11 @@ EXPERIMENT = Experiment(
         Table("inference", "Private inference of one image in two processes",
               rows=("dataset", "model", "method", "budget", "masking", "engine"),
               metrics=("relus", "squares", "linear_layers", "bytes", "activation_bytes", "linear_bytes", "wire_bytes", "rounds",
-                       "seconds", "lan_seconds", "wan_seconds", "error_max", "agreement"),
+                       "seconds", "lan_seconds", "wan_seconds", "fraction_bits", "error_max", "agreement"),
               fill=_RUN + " suite=cost", order={"budget": _BUDGETS, "method": ["relu"], "masking": ["gathered", "dense"]},
-              note="CrypTen: online phase only; its first party makes the triples, so there is no offline cost and no security "
-                   "against that party. Masks and polynomial coefficients are public."),
+              note="CrypTen: online phase only; its first party makes the triples, so there is no offline cost and no "
+                   "security against that party. Masks and polynomial coefficients are public. A network whose values no "
+                   "fixed-point format of the 64-bit ring holds is named and not run."),
         Table("linearity", "Activation bytes against kept ReLUs", rows=("dataset", "model", "replacement", "engine"),
               metrics=("bytes_per_relu", "r_squared"), digits=6, fill=_RUN + " suite=cost"),
         Table("protocols", "Bytes of one site, both directions, online", rows=("protocol",),

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from effml.experiments.autorep.config import Config
@@ -65,13 +66,13 @@ def recipe_of(config: Config, steps: int) -> Recipe:
     """The training of a point of `steps` steps."""
     train = config.train
     return Recipe(
-        steps,
-        train.selecting,
-        train.rate,
-        train.polynomial_rate,
-        train.probe_batches,
-        train.check_every,
-        train.bfloat16,
+        steps=steps,
+        selecting=train.selecting,
+        rate=train.rate,
+        polynomial_rate=train.polynomial_rate,
+        probe_batches=train.probe_batches,
+        check_every=train.check_every,
+        bfloat16=train.bfloat16,
     )
 
 
@@ -94,7 +95,7 @@ def curve(
         Diverged: at a point whose loss is no longer finite.
     """
     network = student(config, run, data, teacher, method, gates)
-    objective = Objective(teacher, weight=config.train.distillation)
+    objective = Objective(teacher.without_gates(), weight=config.train.distillation)
     recipe = recipe_of(config, steps)
     seed = int(run.numpy("masks").integers(2**31))
     start(network, method.replacement, data.batches, recipe.probe_batches)
@@ -145,10 +146,13 @@ def curve(
             run.log(f"{method} at {text}: {error}")
             raise Diverged(text, str(error)) from error
         network.freeze()
-        network.load_state_dict(stage["last"])
-        stage["figures"]["accuracy_last"] = accuracy(network, *data.test)
         network.load_state_dict(stage["best"])
-        share = accuracy(network, *data.test)
+        share = last = accuracy(network, *data.test)
+        if any(not torch.equal(value, stage["best"][key]) for key, value in stage["last"].items()):
+            network.load_state_dict(stage["last"])
+            last = accuracy(network, *data.test)
+            network.load_state_dict(stage["best"])
+        stage["figures"]["accuracy_last"] = last
         reached = Reached(method, text, network.kept, stage["best"], share, {**stage["figures"], "accuracy": share})
         run.log(
             f"{method} at {text}: {network.kept:,} of {network.total:,} ReLUs, test accuracy {share:.4f} "

@@ -1,13 +1,14 @@
 """What private inference costs: networks at their budgets as party programs, run between two processes, bytes counted.
 
 One pair of processes serves all networks, so that single-image inferences are interleaved round by round. The answers of
-a hundred images are compared with the plain ones; time over real links is modelled from what was measured.
+a hundred images are compared with the plain ones; time over real links is modelled from what was measured. The fixed-point
+format of each network is chosen by training images beforehand; one that no format holds is named in its row and not run.
 """
 
 from __future__ import annotations
 
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from effml.experiments.autorep.curves import Reached
 from effml.experiments.autorep.data import Data
 from effml.experiments.autorep.networks import build, model_name
 from effml.experiments.core.run import Run
+from effml.models.private import ring
 from effml.models.private.costs import LINKS, PROTOCOLS, Activations, predict_bytes
 from effml.models.private.crypten_engine import CrypTenEngine
 from effml.models.private.engine import LINEAR, PartyEngine, Task, Transcript
@@ -40,6 +42,11 @@ class Case:
     budget: str
     program: Program
     dense: bool = False
+    bits: int = 0
+
+    @property
+    def masking(self) -> str:
+        return "dense" if self.dense else "gathered"
 
 
 def engine_of(config: Config) -> PartyEngine:
@@ -50,24 +57,24 @@ def engine_of(config: Config) -> PartyEngine:
         UserError: the port is taken.
     """
     cost = config.cost
-    python_of(cost.engine)
+    python_of(CrypTenEngine.name)
     free_port(cost.port)
-    if cost.engine == "spu":
-        from effml.models.private.spu_engine import SpuEngine
-
-        return SpuEngine(cost.weights, cost.port, cost.timeout)
     return CrypTenEngine(cost.weights, cost.port, cost.timeout)
 
 
 def measure_inference(config: Config, run: Run, data: Data, teacher: GatedNetwork, points: list[Reached]) -> None:
     """Run every case between two processes and record costs, answers, the line through the bytes, and the model's view."""
     engine = engine_of(config)
-    cases = _cases(config, data, teacher, points)
     count = min(config.cost.images, len(data.test[0]))
     images = data.test[0][slice(0, count)].cpu()
+    cases = _that_fit(config, run, data, _cases(config, data, teacher, points), images)
+    if not cases:
+        return
     alone = [(0, 1)] * (1 + config.cost.rounds)
     chunks = [(start, min(start + config.cost.chunk, count)) for start in range(0, count, config.cost.chunk)]
-    tasks = [Task(case.program, images, alone if case.dense else alone + chunks, case.dense) for case in cases]
+    tasks = [
+        Task(case.program, images, alone if case.dense else alone + chunks, case.dense, case.bits) for case in cases
+    ]
     run.log(
         f"private inference: {len(tasks)} networks, {len(alone)} single images and {count} in chunks, two processes"
     )
@@ -93,17 +100,39 @@ def _cases(config: Config, data: Data, teacher: GatedNetwork, points: list[Reach
     return cases
 
 
-def _record_case(
-    config: Config, run: Run, data: Data, case: Case, transcript: Transcript, alone: int, images: torch.Tensor
-) -> None:
-    where: dict[str, Any] = {
+def _that_fit(config: Config, run: Run, data: Data, cases: list[Case], images: torch.Tensor) -> list[Case]:
+    """The cases whose values stay within the ring, with their fractional bits; a row names each of the others and why."""
+    known = data.batches.probe(config.train.probe_batches).cpu()
+    fitting = []
+    for case in cases:
+        try:
+            bits = ring.fraction_bits(ring.load(case.program, known, case.dense))
+            ring.check(ring.load(case.program, images, case.dense), bits)
+        except ring.OutOfRange as error:
+            where = _place(config, data, case, CrypTenEngine.version)
+            run.record("inference", where, "error_max", None, note=f"out of range: {error}")
+            run.log(f"{case.method} at {case.budget} ({case.masking}) is not run between two parties: {error}")
+        else:
+            fitting.append(replace(case, bits=bits))
+    return fitting
+
+
+def _place(config: Config, data: Data, case: Case, engine: str) -> dict[str, Any]:
+    """Where a case stands in the table."""
+    return {
         "dataset": data.name,
         "model": model_name(config),
         "method": case.method,
         "budget": case.budget,
-        "masking": "dense" if case.dense else "gathered",
-        "engine": transcript.engine,
+        "masking": case.masking,
+        "engine": engine,
     }
+
+
+def _record_case(
+    config: Config, run: Run, data: Data, case: Case, transcript: Transcript, alone: int, images: torch.Tensor
+) -> None:
+    where = _place(config, data, case, transcript.engine)
     costs = transcript.by_kind(1)
     total = transcript.total(1)
     seconds = [transcript.total(turn).seconds for turn in range(1, alone)]  # the first one warms up
@@ -118,6 +147,7 @@ def _record_case(
         "linear_bytes": sum(costs[kind].bytes for kind in LINEAR if kind in costs),
         "wire_bytes": statistics.median(wire) if wire else None,
         "rounds": total.rounds,
+        "fraction_bits": case.bits,
     }
     for metric, value in figures.items():
         run.record("inference", where, metric, value)
@@ -221,7 +251,7 @@ def _record_predictions(config: Config, run: Run, data: Data, cases: list[Case])
 def available(config: Config) -> str | None:
     """None where the engine can run, else what it lacks."""
     try:
-        python_of(config.cost.engine)
+        python_of(CrypTenEngine.name)
     except MissingRequirement as missing:
         return str(missing)
     return None

@@ -80,7 +80,8 @@ def build(config: Config, data: Data, degree: int, gates: str | None = None) -> 
 def train_teacher(config: Config, run: Run, data: Data) -> GatedNetwork:
     """The all-ReLU network, trained with SGD and a cosine schedule; its best state on the held-out images."""
     teacher = build(config, data, degree=1).to(run.device)
-    groups = [{"params": teacher.weight_parameters(), "lr": config.teacher.rate}]
+    model = teacher.without_gates()
+    groups = [{"params": list(model.parameters()), "lr": config.teacher.rate}]
     plan = Plan(
         config.teacher.steps,
         groups,
@@ -93,12 +94,12 @@ def train_teacher(config: Config, run: Run, data: Data) -> GatedNetwork:
     def train() -> dict[str, Tensor]:
         resumed = run.saved("teacher-checkpoint")
         keep = lambda state: run.save("teacher-checkpoint", state)  # noqa: E731
-        fitted = fit(teacher, data.batches, Objective(), plan, data.held_out, resumed, keep)
+        fitted = fit(model, data.batches, Objective(), plan, data.held_out, resumed, keep)
         for step, loss, score in fitted.curve:
             run.step(fit="teacher", step=step, loss=loss, held_out=score)
-        return fitted.best_state or teacher.state_dict()
+        return fitted.best_state or model.state_dict()
 
-    teacher.load_state_dict(run.stage("teacher", train))
+    load_weights(teacher, {f"model.{key}": value for key, value in run.stage("teacher", train).items()})
     teacher.eval().requires_grad_(False)
     share = accuracy(teacher, *data.test)
     run.log(f"all {teacher.total:,} ReLUs: test accuracy {share:.4f} after {config.teacher.steps} steps")
@@ -110,11 +111,16 @@ def student(
 ) -> GatedNetwork:
     """A copy of the teacher with the polynomials of a method, all gates open."""
     network = build(config, data, degree_of(method.replacement), gates).to(run.device)
+    load_weights(network, teacher.state_dict())
+    return network
+
+
+def load_weights(network: GatedNetwork, state: dict[str, Tensor]) -> None:
+    """Take over everything but gates and polynomials."""
     inside = tuple(f"model.{name}." for name in network.names)
-    weights = {key: value for key, value in teacher.state_dict().items() if not key.startswith(inside)}
+    weights = {key: value for key, value in state.items() if not key.startswith(inside)}
     missing = network.load_state_dict(weights, strict=False).missing_keys
     assert all(key.startswith(inside) for key in missing), missing
-    return network
 
 
 def budget_of(text: str, network: GatedNetwork, method: Method, protocol: str) -> int:

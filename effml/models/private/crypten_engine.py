@@ -1,4 +1,4 @@
-"""CrypTen between two processes: the engine of the paper. 64-bit ring, 16 fractional bits, Beaver triples, online phase.
+"""CrypTen between two processes: the engine of the paper. 64-bit ring, Beaver triples, online phase.
 
 Knows CrypTen only by the script that its parties run in an environment of their own.
 """
@@ -15,7 +15,7 @@ import torch
 
 from effml.models.private import crypten_party
 from effml.models.private.engine import Cost, Task, Transcript
-from effml.models.private.environment import module_path, python_of
+from effml.models.private.environment import CRYPTEN, module_path, python_of
 from effml.models.private.launch import Command, free_port, run_parties
 
 CAVEAT = (
@@ -36,6 +36,7 @@ class CrypTenEngine:
     """
 
     name = "crypten"
+    version = CRYPTEN.replace("==", " ")
 
     def __init__(
         self,
@@ -79,7 +80,9 @@ class CrypTenEngine:
             "port": port,
             "weights": self.weights,
             "threads": self.threads,
-            "tasks": [{"batches": task.batches, "dense": task.dense} for task in tasks],
+            "tasks": [
+                {"batches": task.batches, "dense": task.dense, "fraction_bits": task.fraction_bits} for task in tasks
+            ],
         }
         (folder / "public" / "job.json").write_text(json.dumps(job))
 

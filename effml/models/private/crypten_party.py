@@ -37,10 +37,10 @@ def repaired_crypten() -> Any:
     return crypten
 
 
-def rounded(value: Tensor) -> Tensor:
-    """The nearest multiples of 2^-16, float32. CrypTen cuts off what its 16 fractional bits do not hold, which shrinks every
+def rounded(value: Tensor, bits: int) -> Tensor:
+    """The nearest multiples of 2^-bits, float32. CrypTen cuts off what its fractional bits do not hold, which shrinks every
     weight a little, in every layer the same way, and makes the logits twenty times less exact than rounding does."""
-    return ((value.double() * 2**16).round() / 2**16).float()
+    return ((value.double() * 2**bits).round() / 2**bits).float()
 
 
 class Party:
@@ -49,22 +49,37 @@ class Party:
     def __init__(self, crypten: Any, job: dict[str, Any], index: int, folder: Path, rank: int) -> None:
         self.crypten, self.rank = crypten, rank
         self.public_weights, self.dense = job["weights"] == "public", job["tasks"][index]["dense"]
+        self.bits = job["tasks"][index]["fraction_bits"]
         secret = folder / "server" / f"weights{index}.pt" if rank == SERVER else None
         images = folder / "client" / f"images{index}.pt"
         self.program = Program.load(folder / "public" / f"program{index}.pt", secret)
         self.images = torch.load(images, weights_only=True) if rank == CLIENT else None
         self.comm = crypten.communicator.get()
-        self.weights = {operation.name: self._weights(operation) for operation in self.program.operations}
+        with self._fixed_point():
+            self.weights = {operation.name: self._weights(operation) for operation in self.program.operations}
+
+    def _fixed_point(self) -> Any:
+        """Within it, everything is encoded with this task's fractional bits."""
+        from crypten.config import cfg
+
+        return cfg.temp_override({"encoder.precision_bits": self.bits})
+
+    def _rounded(self, value: Tensor) -> Tensor:
+        return rounded(value, self.bits)
 
     def infer(self, start: int, stop: int) -> tuple[Tensor | None, list[dict[str, Any]]]:
         """Logits (the client's alone) of images start..stop, and what each operation cost."""
+        with self._fixed_point():
+            return self._infer(start, stop)
+
+    def _infer(self, start: int, stop: int) -> tuple[Tensor | None, list[dict[str, Any]]]:
         values: dict[str, Any] = {}
         costs = []
         for operation in self.program.operations:
             before, began = self._traffic(), time.perf_counter()
             if operation.kind == "input":
                 shape = (stop - start, *self.program.image)
-                own = rounded(self.images[start:stop]) if self.images is not None else torch.empty(shape)
+                own = self._rounded(self.images[start:stop]) if self.images is not None else torch.empty(shape)
                 values[operation.name] = self.crypten.cryptensor(own, src=CLIENT)
             else:
                 inputs = [values[name] for name in operation.inputs]
@@ -93,7 +108,7 @@ class Party:
         """Weights as the protocol has them: shares of the server's, or plain for both where the job says so."""
         held = {}
         for key, shape in operation.settings.get("secret_shapes", {}).items():
-            own = rounded(operation.tensors[key]) if self.rank == SERVER else torch.empty(shape)
+            own = self._rounded(operation.tensors[key]) if self.rank == SERVER else torch.empty(shape)
             shared = self.crypten.cryptensor(own, src=SERVER)
             held[key] = shared.get_plain_text() if self.public_weights else shared
         return held
@@ -140,12 +155,12 @@ class Party:
             places.append(tensors["relu"])
         if len(tensors["square"]):
             z = flat[:, tensors["square"]]
-            c0, c1, c2 = (rounded(tensors[f"square_c{power}"]) for power in range(3))
+            c0, c1, c2 = (self._rounded(tensors[f"square_c{power}"]) for power in range(3))
             parts.append(z.square() * c2 + z * c1 + c0)
             places.append(tensors["square"])
         if len(tensors["affine"]):
             z = flat[:, tensors["affine"]]
-            parts.append(z * rounded(tensors["affine_c1"]) + rounded(tensors["affine_c0"]))
+            parts.append(z * self._rounded(tensors["affine_c1"]) + self._rounded(tensors["affine_c0"]))
             places.append(tensors["affine"])
         if bool(untouched.any()):
             places.append(untouched.nonzero().flatten())
@@ -162,9 +177,9 @@ class Party:
         mask[tensors["relu"]] = 1
         c1[:] = 1 - mask
         for key in ("square", "affine"):
-            c0[tensors[key]] = rounded(tensors[f"{key}_c0"])
-            c1[tensors[key]] = rounded(tensors[f"{key}_c1"])
-        c2[tensors["square"]] = rounded(tensors["square_c2"])
+            c0[tensors[key]] = self._rounded(tensors[f"{key}_c0"])
+            c1[tensors[key]] = self._rounded(tensors[f"{key}_c1"])
+        c2[tensors["square"]] = self._rounded(tensors["square_c2"])
         return (flat.relu() * mask + flat.square() * c2 + flat * c1 + c0).reshape(x.shape)
 
 

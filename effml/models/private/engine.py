@@ -79,12 +79,14 @@ class Task:
         program, images: the server's and the client's part.
         batches: images `start:stop` of each inference in turn.
         dense: compute ReLU and polynomial at every site and blend them, to measure what gathering saves.
+        fraction_bits: of fixed point; `ring.fraction_bits` finds how many are safe.
     """
 
     program: Program
     images: Float[Tensor, "images channels h w"]
     batches: list[tuple[int, int]]
     dense: bool = False
+    fraction_bits: int = 16
 
 
 class PartyEngine(Protocol):

@@ -1,8 +1,8 @@
-"""Environments of their own for two-party engines, because those pin or litter what the main one needs.
+"""An environment of its own for a two-party engine, because those pin or litter what the main one needs.
 
 `python -m effml.models.private.environment crypten` makes CrypTen's: a virtual environment beside the main one, in which
 CrypTen alone is installed (its declared dependencies would replace torch, and one of them does not install at all) and
-which sees the main environment's packages behind its own. SPU's has nothing of the main one: it wants another numpy.
+which sees the main environment's packages behind its own.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from pathlib import Path
 from effml.errors import MissingRequirement
 
 CRYPTEN = "crypten==0.4.1"
-SPU = "spu==0.9.5"
 _PACKAGE = Path(__file__).resolve().parents[2]
 
 
@@ -50,16 +49,13 @@ def python_of(engine: str) -> Path:
 
 def make(engine: str) -> Path:
     """Make an engine's environment and return its folder; what is there already is brought up to date."""
+    if engine != "crypten":
+        raise ValueError(f"the engine is crypten, not {engine!r}")
     folder = place(engine)
     venv.create(folder, with_pip=True)
     pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    if engine == "crypten":
-        _see_main_packages(folder)
-        subprocess.run([*pip, "--no-deps", CRYPTEN], check=True)
-    elif engine == "spu":
-        subprocess.run([*pip, SPU], check=True)
-    else:
-        raise ValueError(f"the engines are crypten and spu, not {engine!r}")
+    _see_main_packages(folder)
+    subprocess.run([*pip, "--no-deps", CRYPTEN], check=True)
     return folder
 
 

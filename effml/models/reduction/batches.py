@@ -5,6 +5,7 @@ Augmentation is the papers': a random crop after padding, and a flip. Knows no d
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -54,6 +55,11 @@ class Batches:
     def plain(self, count: int) -> list[Float[Tensor, "batch channels h w"]]:
         """The images of the first `count` batches without augmentation: for calibration."""
         return [self._plain(step)[0] for step in range(min(count, self.per_epoch))]
+
+    def probe(self, count: int) -> Float[Tensor, "batch channels h w"]:
+        """The same as one batch, of as many as come to 4 million values (an activation of it is tens of times that)."""
+        size = self.size * math.prod(self._plain(0)[0].shape[1:])
+        return torch.cat(self.plain(max(1, min(count, (1 << 22) // size))))
 
     def _plain(self, step: int) -> tuple[Tensor, Tensor]:
         epoch, place = divmod(step, self.per_epoch)

@@ -55,6 +55,7 @@ class Plan:
         after: called with the step's number after each step; returns True to stop early.
         bfloat16: run the forward pass under autocast.
         check_every: steps between checks on the held-out examples and checkpoints; 0 for never.
+        before_check: called before each check, in training mode: sets what evaluation needs and training does not.
         memory: what the penalty and `after` carry from step to step; part of the checkpoint.
     """
 
@@ -67,6 +68,7 @@ class Plan:
     after: Callable[[int], bool] | None = None
     bfloat16: bool = False
     check_every: int = 0
+    before_check: Callable[[], None] | None = None
     memory: dict[str, float] = field(default_factory=dict)
 
 
@@ -143,6 +145,8 @@ def fit(
         stop = plan.after is not None and plan.after(step)
         checked = plan.check_every and ((step + 1) % plan.check_every == 0 or step + 1 == plan.steps or stop)
         if checked or stop:
+            if plan.before_check is not None:
+                plan.before_check()
             _check(network, done, torch.stack(running).float().mean().item(), held_out)
             running.clear()
             if keep is not None and not stop:

@@ -6,15 +6,19 @@ a call counter, which any extra or partial forward pass puts out of step.)
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import math
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from effml.models.gated import FixedGate, Gate, GatedActivation
 
@@ -84,6 +88,14 @@ class GatedNetwork(nn.Module):
 
     def forward(self, x: Float[Tensor, "batch channels h w"]) -> Float[Tensor, "batch classes"]:
         return self.model(x)
+
+    def without_gates(self) -> nn.Module:
+        """A copy of the model with plain ReLU at every site: what the network computes while all gates are open, faster."""
+        model = copy.deepcopy(self.model)
+        for name in self.names:
+            parent, _, child = name.rpartition(".")
+            setattr(model.get_submodule(parent), child, nn.ReLU())
+        return model
 
     @property
     def sites(self) -> dict[str, GatedActivation]:
@@ -166,30 +178,71 @@ class GatedNetwork(nn.Module):
                 site.calibrate(variant)
 
     @torch.no_grad()
-    def calibrate_in_order(self, variant: str, batches: Sequence[Tensor], before: dict[str, Tensor]) -> None:
-        """Set anew the polynomials of groups that were mostly closed just now, layer by layer as they run.
+    def settle_norms(self, images: Float[Tensor, "batch channels h w"]) -> None:
+        """Set every batch norm's statistics to those of one pass of these images, each behind norms already set.
 
-        Each layer is measured behind layers already replaced and set, in training mode, because closing many gates at once
-        shifts everything behind them, batch norms too; quadratic polynomials set for the old network would run away.
+        Running statistics trail the weights and, worse, closings of many gates, by tens of steps. ReLU passes such an error
+        on in proportion; a chain of squares raises it to the second power at every site, and a network whose training loss is
+        small answers with 1e17. Where many gates have moved, norms are settled before anything is evaluated.
+        """
+        norms = self._norms()
+        momenta, training = [norm.momentum for norm in norms], self.training
+        self.eval()
+        for norm in norms:
+            norm.train()
+            norm.momentum = 1.0
+        try:
+            self(images)
+        finally:
+            for norm, momentum in zip(norms, momenta, strict=True):
+                norm.momentum = momentum
+            self.train(training)
+
+    @torch.no_grad()
+    def calibrate_in_order(
+        self, variant: str, batches: Sequence[Float[Tensor, "batch channels h w"]], before: dict[str, Tensor]
+    ) -> None:
+        """Set anew the polynomials of groups that were mostly closed just now, layer by layer as they run; settle norms.
+
+        One pass does it: a site's polynomials are set by what reaches it, before it lets anything through. So each layer is
+        measured behind layers already replaced and set, because closing many gates at once shifts everything behind them,
+        batch norms too; quadratic polynomials set for the old network would run away. Norms go by each batch on its own, as
+        in training: over all of them together, a few outliers would make everything else small.
 
         Args:
             before: the gates' states before, by name.
         """
-        training = self.training
-        self.train()
+        images, sizes = torch.cat(list(batches)), [len(batch) for batch in batches]
+        handles = [norm.register_forward_hook(partial(_normalise_apart, sizes=sizes)) for norm in self._norms()]
         for name, site in self.sites.items():
             closed = ~site.gate.decide()
             fresh = _per_group(site, closed & before[name].to(closed.device))
             chosen = fresh * 2 > _per_group(site, closed)
-            if not chosen.any():
-                continue
-            site.meter.reset()
-            site.metering = True
-            for images in batches:
-                self(images)
-            site.metering = False
-            set_where(site, variant, chosen)
-        self.train(training)
+            if chosen.any():
+                handles.append(site.register_forward_pre_hook(partial(_calibrate_on, variant=variant, chosen=chosen)))
+        training = self.training
+        try:
+            self.eval()(images)
+        finally:
+            self.train(training)
+            for handle in handles:
+                handle.remove()
+        self.settle_norms(images)
+
+    def _norms(self) -> list[_BatchNorm]:
+        return [module for module in self.modules() if isinstance(module, _BatchNorm)]
+
+
+def _normalise_apart(norm: _BatchNorm, inputs: tuple[Tensor, ...], output: Tensor, sizes: list[int]) -> Tensor:
+    weights = norm.weight, norm.bias
+    parts = [F.batch_norm(part, None, None, *weights, training=True, eps=norm.eps) for part in inputs[0].split(sizes)]
+    return torch.cat(parts)
+
+
+def _calibrate_on(site: GatedActivation, inputs: tuple[Tensor, ...], variant: str, chosen: Tensor) -> None:
+    site.meter.reset()
+    site.meter.observe(inputs[0])
+    set_where(site, variant, chosen)
 
 
 def _per_group(site: GatedActivation, gates: Tensor) -> Tensor:

@@ -35,7 +35,7 @@ def degree_of(replacement: str) -> int:
     return 2 if replacement in ("dapa", "authors") else 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
     """How a point is trained.
 
@@ -98,10 +98,11 @@ def reach(
     """
     network.meter(batches.plain(recipe.probe_batches))
     network.calibrate(REPLACEMENTS[replacement], only_open=True)
+    probe = batches.probe(recipe.probe_batches)
     spent, selecting, before = 0, Fitted(), states(network)
     if strategy in LEARNED:
         spent = round(recipe.selecting * recipe.steps)
-        plan = prepare(strategy, network, budget, settings, _plan(network, recipe, spent), generator)
+        plan = prepare(strategy, network, budget, settings, _plan(network, recipe, spent, probe), generator)
         if replacement != "linear":
             plan = _rewriting(plan, network, REPLACEMENTS[replacement], recipe.rewrite_every)
         selecting = fit(
@@ -119,8 +120,8 @@ def reach(
     else:
         scores = scores_of(strategy, network, batches, objective, recipe.probe_batches, seed)
         settled = settle(network, budget, scores)
-    network.calibrate_in_order(REPLACEMENTS[replacement], batches.plain(recipe.probe_batches), before)
-    plan = _plan(network, recipe, recipe.steps - spent)
+    network.calibrate_in_order(REPLACEMENTS[replacement], probe.split(batches.size), before)
+    plan = _plan(network, recipe, recipe.steps - spent, probe)
     checkpoint = load("fit")
     fitted = fit(
         network, batches, objective, plan, held_out, checkpoint, lambda state: keep("fit", state), first_batch=spent
@@ -128,12 +129,18 @@ def reach(
     return Point(settled, selecting, fitted)
 
 
-def _plan(network: GatedNetwork, recipe: Recipe, steps: int) -> Plan:
+def _plan(network: GatedNetwork, recipe: Recipe, steps: int, probe: Tensor) -> Plan:
     groups = [
         {"params": network.weight_parameters(), "lr": recipe.rate},
         {"params": network.polynomial_parameters(), "lr": recipe.polynomial_rate},
     ]
-    return Plan(steps, groups, bfloat16=recipe.bfloat16, check_every=recipe.check_every)
+    return Plan(
+        steps,
+        groups,
+        bfloat16=recipe.bfloat16,
+        check_every=recipe.check_every,
+        before_check=lambda: network.settle_norms(probe),
+    )
 
 
 def states(network: GatedNetwork) -> dict[str, Tensor]:

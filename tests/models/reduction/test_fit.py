@@ -114,7 +114,7 @@ def test_every_strategy_meets_the_budget_along_a_curve(strategy, replacement, st
     )
     batches, recipe = (
         Batches(*stripes, 64, 0),
-        Recipe(20, rate=5e-3, polynomial_rate=5e-3, probe_batches=2, check_every=10),
+        Recipe(steps=20, rate=5e-3, polynomial_rate=5e-3, probe_batches=2, check_every=10),
     )
     settings = GateSettings(spread=0.02, rate=5e-3, pressure=1e-3, snl_rate=0.1, snl_strength=1e-3, snl_look=2)
     start(network, replacement, batches, 2)

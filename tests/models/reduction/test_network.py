@@ -2,7 +2,7 @@
 
 import torch
 
-from effml.models.gated import FixedGate
+from effml.models.gated import FixedGate, GatedActivation
 from effml.models.reduction.network import GatedNetwork
 from effml.models.resnet import ResNet
 
@@ -89,6 +89,32 @@ def test_calibrating_in_order_keeps_a_quadratic_network_in_bounds():
         bounded, runaway = ordered.train()(images[0]), loose.train()(images[0])
     assert not runaway.isfinite().all() or runaway.abs().max() > 10 * bounded.abs().max()
     assert bounded.abs().max() < 100
+
+
+def test_norms_settled_on_images_normalise_them_as_training_does():
+    """Evaluation then gives what training mode gives on the same images, although the running statistics lagged behind."""
+    torch.manual_seed(0)
+    network, images = gated(4), torch.randn(512, 1, 8, 8)
+    with torch.no_grad():
+        for parameter in network.weight_parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.3)
+        trained, lagging = network.train()(images), network.eval()(images)
+        network.train().settle_norms(images)
+        assert network.training and all(norm.momentum == 0.1 for norm in network.modules() if hasattr(norm, "momentum"))
+        settled = network.eval()(images)
+    assert (lagging - trained).abs().max() > 0.1 * trained.abs().max()
+    assert (settled - trained).abs().max() < 0.05 * trained.abs().max(), "but for the variance's n - 1"
+
+
+def test_without_gates_is_the_plain_model_bit_for_bit():
+    network, images = gated(4).eval(), torch.randn(3, 1, 8, 8)
+    plain = network.without_gates().eval()
+    assert torch.equal(plain(images), network(images)) and not count_gated(plain)
+    assert count_gated(network.model) == len(network.sites) == 16
+
+
+def count_gated(model):
+    return sum(isinstance(module, GatedActivation) for module in model.modules())
 
 
 def test_calibrating_in_order_spares_groups_closed_long_ago():
