@@ -25,7 +25,7 @@ def run(
         bool, typer.Option("--dry-run", help="Print the resolved config and the cost, run nothing.")
     ] = False,
     json: Json = False,
-    resume: Annotated[str | None, typer.Option(help="Go on from the finished stages of an interrupted run.")] = None,
+    resume: Annotated[str | None, typer.Option(help="Go on from the finished stages of that run.")] = None,
     folder: Annotated[Path | None, typer.Option(hidden=True, help="A run folder made by a sweep.")] = None,
 ) -> None:
     """Run one experiment: `effml run maxk --dataset cora model.k=16`."""

@@ -66,8 +66,8 @@ def execute(request: Request, display: Display | None = None) -> tuple[store.Row
     try:
         with store.writing(folder):
             _write_config(folder, request)
-            for kept in ("stages", "artifacts"):  # what a finished stage left, transcripts included, is not made again
-                if old is not None and (old / kept).is_dir():
+            if old is not None:
+                for kept in _kept(request, old):
                     shutil.copytree(old / kept, folder / kept)
         return _run(request, folder, display)
     finally:
@@ -160,15 +160,30 @@ def _write_config(folder: Path, request: Request) -> None:
 
 
 def _resumable(request: Request) -> Path:
+    """The run to go on from: the same seed, and the same config but for options that no stage depends on."""
     folder = store.find(request.results, str(request.resume))
     if store.is_running(folder):
         raise UserError(f"{folder.name} is still running; wait for it or stop it first")
+    old, new = _config_of(folder), shareable.without_paths(request.resolved.values, ())
+    later = request.resolved.experiment.after_stages
+    differ = [key for key in sorted({*old["config"], *new}) if old["config"].get(key) != new.get(key)]
+    if old["seed"] != request.seed or old["experiment"] != request.resolved.experiment.name or set(differ) - set(later):
+        but = f" (only {', '.join(later)} may differ)" if later else ""
+        raise UserError(f"{folder.name} has another config or seed; resume it with the same options{but}")
+    return folder
+
+
+def _kept(request: Request, old: Path) -> tuple[str, ...]:
+    """What a finished stage left is not made again; artifacts, transcripts included, belong to one config alone."""
+    same = _config_of(old)["config"] == shareable.without_paths(request.resolved.values, ())
+    wanted = ("stages", "artifacts") if same else ("stages",)
+    return tuple(kept for kept in wanted if (old / kept).is_dir())
+
+
+def _config_of(folder: Path) -> dict[str, Any]:
     import yaml
 
-    old = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-    if old["config"] != shareable.without_paths(request.resolved.values, ()) or old["seed"] != request.seed:
-        raise UserError(f"{folder.name} has another config or seed; resume it with the same options")
-    return folder
+    return yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
 
 
 @contextmanager

@@ -206,7 +206,7 @@ class Run:
         """
         saved = self.saved(name)
         if saved is not None:
-            self.log(f"{name}: taken from the interrupted run")
+            self.log(f"{name}: taken from the resumed run")
             return saved["value"]
         value = build()
         self.save(name, {"value": value})

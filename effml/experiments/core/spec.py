@@ -154,6 +154,8 @@ class Experiment:
         runtime: option keys that cannot change a result (left out of the config hash).
         plots: the figures that its measurements feed.
         plugins: whether it can drive device plug-ins, whose devices are not torch's.
+        after_stages: first words of option keys that no stage depends on: a run that differs in these alone may be
+            resumed, and its stages serve (train once, then measure with other options).
     """
 
     name: str
@@ -168,6 +170,7 @@ class Experiment:
     runtime: tuple[str, ...] = ()
     plots: tuple[Plot, ...] = ()
     plugins: bool = False
+    after_stages: tuple[str, ...] = ()
 
     @property
     def suites(self) -> tuple[str, ...]:

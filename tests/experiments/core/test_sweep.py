@@ -125,8 +125,21 @@ def test_interrupted_run_goes_on_from_its_stages(effml):
     (row,) = rows(effml.results)
     assert row["status"] == "interrupted" and row["measurements"]
     ended = effml("run", "toy", "end=stage", "--resume", "last")
-    assert ended.code == 0 and "taken from the interrupted run" in ended.err
-    assert effml("run", "toy", "end=stage", "model.k=3", "--resume", row["run_id"]).code == 2
+    assert ended.code == 0 and "taken from the resumed run" in ended.err
+    refused = effml("run", "toy", "end=stage", "model.k=3", "--resume", row["run_id"])
+    assert refused.code == 2 and "only suite may differ" in refused.err
+
+
+def test_stages_serve_a_run_that_differs_only_in_what_comes_after_them(effml):
+    start("run", "toy", "end=stage").communicate(timeout=60)
+    (first,) = effml.results.glob("runs/toy/*")
+    (first / "artifacts" / "stale.txt").write_text("of the first run")
+    other = effml("run", "toy", "end=stage", "suite=all", "--resume", first.name)
+    assert other.code == 0 and "first: taken from the resumed run" in other.err
+    (second,) = set(effml.results.glob("runs/toy/*")) - {first}
+    assert not (second / "artifacts" / "stale.txt").exists()
+    again = effml("run", "toy", "end=stage", "suite=all", "--seed", "1", "--resume", first.name)
+    assert again.code == 2
 
 
 def test_runs_that_measure_time_are_alone(effml):
