@@ -169,7 +169,11 @@ class Trajectory:
 
 
 def scheduler_of(name: str, *, pixels: bool = True) -> Any:
-    """A diffusers scheduler by short name: "ddim", "ddpm" or "dpm++" (order 2); trailing spacing, as few steps need it."""
+    """A diffusers scheduler by short name: "ddim", "ddpm" or "dpm++" (order 2); trailing spacing, as few steps need it.
+
+    With `pixels`, all three clip the predicted image to [-1, 1]: near t = T the noise's small error is divided by a signal
+    of 0.6 %, and a solver that does not clip ends in colours that no image has.
+    """
     from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
 
     if name == "ddim":
@@ -178,8 +182,9 @@ def scheduler_of(name: str, *, pixels: bool = True) -> Any:
         return DDPMScheduler(TRAIN_STEPS, **BETAS, clip_sample=pixels, timestep_spacing="trailing")
     if name == "dpm++":
         return DPMSolverMultistepScheduler(
-            TRAIN_STEPS, **BETAS, algorithm_type="dpmsolver++", timestep_spacing="trailing"
-        )
+            TRAIN_STEPS, **BETAS, algorithm_type="dpmsolver++", timestep_spacing="trailing", thresholding=pixels,
+            sample_max_value=1.0,
+        )  # fmt: skip
     raise ValueError(f"unknown solver {name!r}; there is ddim, ddpm, dpm++")
 
 

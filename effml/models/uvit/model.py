@@ -7,6 +7,7 @@ it offers its layers one by one (`embed`, `blocks`, `head`, `uncertainty`), and 
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
@@ -102,8 +103,11 @@ class UViT(ModelMixin, ConfigMixin, CacheMixin):  # type: ignore[misc]  # diffus
         self.final_layer = nn.ModuleList([nn.Conv2d(in_channels, in_channels, 3, padding=1) for _ in range(exits)])
         inputs = {"none": 0, "tokens": width, "concat": 2 * width}[uem]
         self.uncertainty_heads = nn.ModuleList([nn.Linear(inputs, patch) for _ in range(depth + 1)]) if inputs else None
-        self.apply(_initialise)
-        nn.init.trunc_normal_(self.pos_embed, std=0.02)
+        # The published 0.02 belongs to width 512. A sum of `width` terms needs larger ones when they are fewer: at width 64
+        # and 0.02 every block begins as almost nothing, and a short training never gets attention to work.
+        std = 0.02 * math.sqrt(512 / width)
+        self.apply(partial(_initialise, std=std))
+        nn.init.trunc_normal_(self.pos_embed, std=std)
 
     @property
     def num_exits(self) -> int:
@@ -230,8 +234,8 @@ def sinusoid(t: Tensor, width: int) -> Float[Tensor, "B D"]:
     return torch.cat([angles.cos(), angles.sin()], dim=-1)
 
 
-def _initialise(module: nn.Module) -> None:
+def _initialise(module: nn.Module, std: float) -> None:
     if isinstance(module, nn.Linear):
-        nn.init.trunc_normal_(module.weight, std=0.02)
+        nn.init.trunc_normal_(module.weight, std=std)
         if module.bias is not None:
             nn.init.zeros_(module.bias)

@@ -27,6 +27,13 @@ def test_parameters_of_the_papers_models():
         assert count(UViT(sample_size=64, patch_size=4, uem="concat").uncertainty_heads) == 639_600
 
 
+@pytest.mark.parametrize(("width", "std"), [(512, 0.02), (128, 0.04), (32, 0.08)])
+def test_weights_begin_as_published_at_width_512_and_larger_where_they_are_fewer(width, std):
+    model = UViT(**{**SMALL, "width": width})
+    for weight in (model.blocks[0].fc1.weight, model.blocks[-1].skip_linear.weight):
+        assert weight.std().item() == pytest.approx(std, rel=0.1)
+
+
 def test_cost_of_the_cifar_model_is_12_2_gmac_as_torch_counts_it():
     with torch.device("meta"):
         model = UViT(uem="none")
