@@ -25,7 +25,7 @@ def ablation(run: Run, config: Config, task: training.Task, judge: Judge) -> Non
     for variant, change in variants.items():
         name = "main" if not change else variant.replace(",", "").replace(" ", "-")
         net = network(run, config, task, name, **change)
-        labels = {"dataset": config.dataset.name, "variant": variant}
+        labels = {"dataset": task.name, "variant": variant}
         quality = judge(sampled(run, config, task, Full(net)).images)
         run.record("ablation", labels, "loss", training.simple_loss(net, task, run.generator("loss")))
         run.record("ablation", labels, "fd", quality.fd)

@@ -10,26 +10,25 @@ from torch import Tensor
 from effml.experiments.core.run import Run
 from effml.experiments.deediff import pictures
 from effml.experiments.deediff import train as training
-from effml.experiments.deediff.config import Config
 from effml.models.uvit import UViT
 
 TIMES = (10, 50, 100, 200, 400, 600, 800, 990)
 
 
-def calibration(run: Run, config: Config, net: UViT, task: training.Task) -> None:
+def calibration(run: Run, net: UViT, task: training.Task) -> None:
     found = training.layer_errors(net, task, list(TIMES), 256, run.generator("calibration"))
     bounds = training.gaussian_bound(task.images, list(TIMES))
     for i, t in enumerate(TIMES):
         for layer in range(net.num_exits):
-            labels = {"dataset": config.dataset.name, "timestep": t, "layer": layer}
+            labels = {"dataset": task.name, "timestep": t, "layer": layer}
             run.record("layers", labels, "error", float(found["error"][i, layer].mean()))
             run.record("layers", labels, "uncertainty", float(found["predicted"][i, layer].mean()))
             run.record("layers", labels, "pseudo_uncertainty", float(found["pseudo"][i, layer].mean()))
-        labels = {"dataset": config.dataset.name, "timestep": t, "layer": net.num_exits - 1}
+        labels = {"dataset": task.name, "timestep": t, "layer": net.num_exits - 1}
         run.record("layers", labels, "gaussian_bound", bounds[i])
     predicted, pseudo = found["predicted"], found["pseudo"]
     within = [r_squared(predicted[i, j], pseudo[i, j]) for i in range(len(TIMES)) for j in range(net.num_exits)]
-    labels = {"dataset": config.dataset.name, "part": "all times and layers"}
+    labels = {"dataset": task.name, "part": "all times and layers"}
     run.record("calibration", labels, "slope", slope(predicted.flatten(), pseudo.flatten()))
     run.record("calibration", labels, "r2_pooled", r_squared(predicted.flatten(), pseudo.flatten()))
     run.record("calibration", labels, "r2_within", statistics.median(within))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from effml.experiments.core.run import Run
 from effml.experiments.deediff import train as training
 from effml.experiments.deediff.config import Config
-from effml.experiments.deediff.networks import sampled
+from effml.experiments.deediff.networks import probes, sampled
 from effml.models.exits import policies as rules
 from effml.models.exits.forward import Policy
 from effml.models.exits.sampling import EarlyExit, Full, IntervalCache, Network, WithOracle, calibrate
@@ -47,8 +47,8 @@ def contenders_of(run: Run, config: Config, net: UViT, task: training.Task) -> l
         found.append(Contender("time schedule", f"to {low}", exits(rules.TimeSchedule(bins)), steps))
     found += [Contender("pabee", f"{t:g}", exits(rules.Pabee(t)), steps) for t in p.tolerances]
     found += [Contender("calm", f"{c:g}", exits(rules.Calm(c)), steps) for c in p.cosines]
-    probes = training.fit_probes(net, task, min(200, config.train.steps), run.generator("probes"))
-    found += [Contender("berxit", f"{t:g}", exits(rules.Berxit(probes, t)), steps) for t in p.thresholds]
+    blind = probes(run, config, net, task)
+    found += [Contender("berxit", f"{t:g}", exits(rules.Berxit(blind, t)), steps) for t in p.thresholds]
     found += [Contender("random", f"{q:g}", exits(rules.Random(q, run.seed)), steps) for q in p.probabilities]
     found += [Contender("oracle", f"{t:g}", WithOracle(net, rules.Oracle(t)), steps) for t in p.thresholds]
     found += [Contender("fewer steps", str(s), Full(net), s) for s in p.fewer_steps]

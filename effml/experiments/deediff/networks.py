@@ -2,41 +2,58 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from effml.experiments.core.run import Run
 from effml.experiments.deediff import train as training
 from effml.experiments.deediff.config import Config
-from effml.experiments.deediff.quality import Judge, Pixels, accuracy, train_classifier
+from effml.experiments.deediff.quality import Judge, Pixels, SmallCnn, accuracy, train_classifier
 from effml.models.exits.sampling import Network, Trajectory, sample
 from effml.models.uvit import UViT
 from effml.models.uvit.convert import load_public
 
 SMALL_IMAGE = 8  # up to this edge the pixels themselves are the features
+PROBE_STEPS = 200
 
 
 def network(run: Run, config: Config, task: training.Task, name: str, **change: Any) -> UViT:
-    """A trained network, from the run's own stage, or from a public checkpoint."""
+    """A trained network: from the run's own stage, finished or half-way, else from scratch or a public checkpoint."""
     layerwise = change.pop("layerwise", True)
     torch.manual_seed(run.seed)
     net = training.network(task, config.model, **change)
     if config.checkpoint:
         missing = load_public(net, Path(config.checkpoint).expanduser())
         run.log(f"checkpoint lacks {len(missing)} tensors (uncertainty heads); they are trained here")
-    generator = run.generator(f"train {name}")
-
-    def build() -> dict[str, Tensor]:
-        told = lambda **values: run.step(network=name, **values)  # noqa: E731
-        progress = lambda steps: run.progress(steps, f"training {name}", config.train.steps)  # noqa: E731
-        return training.train(net, task, config.train, generator, progress, told, layerwise=layerwise)
-
-    state = run.stage(f"network-{name}", build)
-    net.load_state_dict(state)
+    stage = f"network-{name}"
+    kept = run.saved(stage) or {}
+    if "value" in kept:
+        run.log(f"{stage}: taken from the resumed run")
+    else:
+        if kept:
+            run.log(f"{stage}: training goes on from step {kept['step']}")
+        progress = lambda steps: run.progress(steps, f"training {name}")  # noqa: E731
+        kept = {"value": training.train(
+            net, task, config.train, run.generator(f"train {name}"), progress, partial(run.step, network=name),
+            layerwise=layerwise, kept=kept, keep=partial(run.save, stage),
+        )}  # fmt: skip
+        run.save(stage, kept)
+    net.load_state_dict(kept["value"])
     return net.to(task.images.device).eval()  # type: ignore[arg-type]  # diffusers wraps it without a type
+
+
+def probes(run: Run, config: Config, net: UViT, task: training.Task) -> nn.ModuleList:
+    """BERxiT's probes on a trained network, a stage of their own."""
+    steps = min(PROBE_STEPS, config.train.steps)
+    fit = lambda: training.fit_probes(net, task, steps, run.generator("probes")).state_dict()  # noqa: E731
+    state = run.stage("probes", fit)
+    found = training.probes_of(net)
+    found.load_state_dict(state)
+    return found.to(task.images.device).eval()
 
 
 def backbone(net: UViT) -> int:
@@ -48,18 +65,23 @@ def model_name(config: Config) -> str:
     return f"p{model.patch} d{model.width} n{model.depth + 1}"
 
 
-def judge_and_floor(run: Run, task: training.Task, test: Tensor, test_labels: Tensor) -> tuple[Judge, float]:
-    """Quality in pixels for tiny images, in features of a classifier otherwise; and the floor: real against real."""
+def judge_and_floor(run: Run, config: Config, task: training.Task, held: training.Task) -> tuple[Judge, float]:
+    """Quality in pixels for tiny images, in features of a classifier otherwise; and the floor.
+
+    The floor is the distance of held-out real images, as many as are generated if there are so many: what a perfect
+    generator would score.
+    """
     extractor: Any = Pixels()
     if task.images.shape[-1] > SMALL_IMAGE:
-        extractor = train_classifier(task.images, task.labels, task.classes, 400, run.generator("classifier"))
-        run.log(
-            f"features: classifier trained here, accuracy {accuracy(extractor, test, test_labels):.3f} on held-out images"
-        )
-    order = torch.randperm(len(task.images), generator=run.generator("floor"))
-    half = len(order) // 2
-    floor = Judge(extractor, task.images[order[:half]])(task.images[order[half:]]).fd
-    return Judge(extractor, task.images), floor
+        extractor = SmallCnn(task.images.shape[1], task.classes)
+        fit = lambda: train_classifier(task.images, task.labels, task.classes, 400, run.generator("classifier"))  # noqa: E731
+        extractor.load_state_dict(run.stage("classifier", lambda: fit().state_dict()))
+        extractor = extractor.to(task.images.device).eval()
+        right = accuracy(extractor, held.images, held.labels)
+        run.log(f"features: classifier trained here, accuracy {right:.3f} on held-out images")
+    judge = Judge(extractor, task.images)
+    chosen = torch.randperm(len(held.images), generator=run.generator("floor"))[: config.sample.images]
+    return judge, judge(held.images[chosen.to(held.images.device)]).fd
 
 
 def _start(run: Run, config: Config, task: training.Task) -> tuple[Tensor, Tensor]:

@@ -15,7 +15,7 @@ from effml.experiments.deediff import train as training
 from effml.experiments.deediff.config import Config
 from effml.experiments.deediff.contenders import Contender, contenders_of
 from effml.experiments.deediff.networks import sampled
-from effml.experiments.deediff.quality import Judge, psnr
+from effml.experiments.deediff.quality import Judge, Quality, psnr
 from effml.models.exits.sampling import FirstBlockCache, Trajectory
 from effml.models.uvit import UViT
 from effml.models.uvit.cost import cost, until
@@ -27,35 +27,41 @@ def pareto(run: Run, config: Config, net: UViT, task: training.Task, judge: Judg
     done: list[tuple[Contender, Trajectory]] = []
     for contender in run.progress(contenders, "quality"):
         done.append((contender, sampled(run, config, task, contender.network, contender.steps)))
-    calls = {_key(c): partial(sampled, run, config, task, c.network, c.steps) for c in contenders}
+    # The oracle looks at the last layer first: its time says nothing.
+    timed = [contender for contender in contenders if contender.policy != "oracle"]
+    calls = {_key(c): partial(sampled, run, config, task, c.network, c.steps) for c in timed}
     timings = _timed(run, config, calls)
-    seconds: dict[str, float] = {}
+    seconds = {key: timing.median / config.sample.images for key, timing in timings.items()}
+    images = config.sample.images
     for contender, trajectory in done:
-        timing = timings[_key(contender)]
-        _record_point(run, config, net, contender, trajectory, judge, full)
-        seconds[_key(contender)] = timing.median / config.sample.images
-        if contender.policy != "oracle":  # it looks at the last layer first: its time says nothing
-            _record_time(run, config, contender, timing, timings["full -"])
+        labels = _labels(task, contender)
+        _record_point(run, net, labels, trajectory, judge(trajectory.images))
+        if contender.policy != "full":
+            run.record("pareto", labels, "psnr", psnr(trajectory.images, full.images))
+        if _key(contender) in timings:
+            _record_time(run, labels, timings[_key(contender)], timings["full -"], images)
     for threshold in config.policy.caches:
         with closing(FirstBlockCache(net, threshold)) as cache:
             contender = Contender("first-block cache", f"{threshold:g}", cache, config.sample.steps)
             trajectory = sampled(run, config, task, cache)
             timing = _timed(run, config, {"cache": partial(sampled, run, config, task, cache)})["cache"]
         alone = _timed(run, config, {"full": calls["full -"]})["full"]
-        _record_point(run, config, net, contender, trajectory, judge, full)
-        _record_time(run, config, contender, timing, alone, note="not interleaved: its hooks slow others")
+        labels = _labels(task, contender)
+        _record_point(run, net, labels, trajectory, judge(trajectory.images))
+        run.record("pareto", labels, "psnr", psnr(trajectory.images, full.images))
+        _record_time(run, labels, timing, alone, images, note="not interleaved: its hooks slow others")
         done.append((contender, trajectory))
-        seconds[_key(contender)] = timing.median / config.sample.images
-    _equal_time(run, config, done, seconds, judge)
-    _depths(run, config, net, [(c, t) for c, t in done if c.policy == "uem"])
+        seconds[_key(contender)] = timing.median / images
+    equal_time(run, task, [(c, seconds[_key(c)], judge(t.images).fd) for c, t in done if _key(c) in seconds])
+    _depths(run, net, task, [(c, t) for c, t in done if c.policy == "uem"])
 
 
 def _key(contender: Contender) -> str:
     return f"{contender.policy} {contender.setting}"
 
 
-def _labels(config: Config, contender: Contender) -> dict[str, str]:
-    return {"dataset": config.dataset.name, "policy": contender.policy, "setting": contender.setting}
+def _labels(task: training.Task, contender: Contender) -> dict[str, str]:
+    return {"dataset": task.name, "policy": contender.policy, "setting": contender.setting}
 
 
 def _timed(run: Run, config: Config, calls: Mapping[str, Callable[[], Trajectory]]) -> dict[str, Timing]:
@@ -63,39 +69,32 @@ def _timed(run: Run, config: Config, calls: Mapping[str, Callable[[], Trajectory
 
 
 def _record_time(
-    run: Run, config: Config, contender: Contender, timing: Timing, full: Timing, note: str | None = None
+    run: Run, labels: dict[str, str], timing: Timing, full: Timing, images: int, note: str | None = None
 ) -> None:
-    labels, ratio = _labels(config, contender), timing.speedup_over(full)
-    each = timing.median / config.sample.images
-    run.record("pareto", labels, "seconds_per_image", each, samples=timing.samples)
+    ratio = timing.speedup_over(full)
+    run.record("pareto", labels, "seconds_per_image", timing.median / images, samples=timing.samples)
     run.record("pareto", labels, "speedup", ratio.median, samples=ratio.samples, note=note)
 
 
-def _depths(run: Run, config: Config, net: UViT, exited: list[tuple[Contender, Trajectory]]) -> None:
+def _record_point(run: Run, net: UViT, labels: dict[str, str], trajectory: Trajectory, quality: Quality) -> None:
+    mean = float((trajectory.layers.float() + 1).mean())
+    run.record("pareto", labels, "layers", mean)
+    run.record("pareto", labels, "layer_ratio", mean / net.num_exits)
+    run.record("pareto", labels, "gmac", gmac(net, trajectory, len(trajectory.images)))
+    run.record("pareto", labels, "fd", quality.fd)
+    run.record("pareto", labels, "kid", quality.kid)
+    run.record("pareto", labels, "syncs", trajectory.syncs)
+
+
+def _depths(run: Run, net: UViT, task: training.Task, exited: list[tuple[Contender, Trajectory]]) -> None:
     """At which layer samples left, by time."""
     for contender, trajectory in exited:
         pictures.grid(run.artifact(f"uem-{contender.setting}.png"), trajectory.images)
         for t, layers in zip(trajectory.timesteps, trajectory.layers.float(), strict=True):
-            labels = {"dataset": config.dataset.name, "setting": contender.setting, "timestep": t}
+            labels = {"dataset": task.name, "setting": contender.setting, "timestep": t}
             run.record("depth", labels, "exit_layer", float(layers.mean()))
             run.record("depth", labels, "exit_spread", float(layers.std()))
     pictures.depths(run.artifact("exit-depth.png"), [(c.setting, t) for c, t in exited], net.num_exits)
-
-
-def _record_point(
-    run: Run, config: Config, net: UViT, contender: Contender, trajectory: Trajectory, judge: Judge, full: Trajectory
-) -> None:
-    labels = _labels(config, contender)
-    executed = trajectory.layers.float() + 1
-    mean = float(executed.mean())
-    run.record("pareto", labels, "layers", mean)
-    run.record("pareto", labels, "layer_ratio", mean / net.num_exits)
-    run.record("pareto", labels, "gmac", gmac(net, trajectory, config.sample.images))
-    quality = judge(trajectory.images)
-    run.record("pareto", labels, "fd", quality.fd)
-    run.record("pareto", labels, "kid", quality.kid)
-    run.record("pareto", labels, "psnr", psnr(trajectory.images, full.images) if contender.policy != "full" else None)
-    run.record("pareto", labels, "syncs", trajectory.syncs)
 
 
 def gmac(net: UViT, trajectory: Trajectory, images: int) -> float:
@@ -108,30 +107,33 @@ def gmac(net: UViT, trajectory: Trajectory, images: int) -> float:
     return total / images / 1e9
 
 
-def _equal_time(
-    run: Run,
-    config: Config,
-    done: list[tuple[Contender, Trajectory]],
-    seconds: dict[str, float],
-    judge: Judge,
-) -> None:
-    """For each exit policy, the best that fewer full steps reach in the same time or less."""
-    rivals = [(seconds[_key(c)], judge(t.images).fd) for c, t in done if c.policy == "fewer steps"]
-    wins = losses = 0
-    for contender, trajectory in done:
-        if contender.policy in ("full", "fewer steps", "oracle"):
+def equal_time(run: Run, task: training.Task, points: list[tuple[Contender, float, float]]) -> None:
+    """For each exit policy and cache, the best that fewer full steps reach in the same time or less; and who wins.
+
+    Args:
+        points: contender, seconds an image, distance to the real images.
+    """
+    rivals = [(seconds, fd) for contender, seconds, fd in points if contender.policy == "fewer steps"]
+    found: dict[str, list[float]] = {}
+    for contender, seconds, fd in points:
+        if contender.policy in ("full", "fewer steps"):
             continue
-        labels = _labels(config, contender)
-        mine, took = judge(trajectory.images).fd, seconds[_key(contender)]
-        within = [fd for rival_seconds, fd in rivals if rival_seconds <= took]
-        run.record("equal_time", labels, "seconds_per_image", took)
-        run.record("equal_time", labels, "fd", mine)
+        labels = _labels(task, contender)
+        within = [rival_fd for rival_seconds, rival_fd in rivals if rival_seconds <= seconds]
+        run.record("equal_time", labels, "seconds_per_image", seconds)
+        run.record("equal_time", labels, "fd", fd)
+        advantages = found.setdefault(contender.policy, [])
         if not within:
             run.record("equal_time", labels, "rival_fd", None, note="no rival is as fast")
             continue
         run.record("equal_time", labels, "rival_fd", min(within))
-        run.record("equal_time", labels, "advantage", min(within) - mine)
-        wins, losses = wins + (min(within) > mine), losses + (min(within) <= mine)
-    run.log(
-        f"at equal time, fewer full steps beat {losses} of {wins + losses} settings of the exit policies and caches"
-    )
+        run.record("equal_time", labels, "advantage", min(within) - fd)
+        advantages.append(min(within) - fd)
+    for policy, advantages in found.items():
+        labels = {"dataset": task.name, "policy": policy}
+        run.record("winners", labels, "compared", len(advantages))
+        run.record("winners", labels, "won", sum(advantage > 0 for advantage in advantages))
+        run.record("winners", labels, "best", max(advantages, default=None))
+    every = [advantage for advantages in found.values() for advantage in advantages]
+    lost = sum(advantage <= 0 for advantage in every)
+    run.log(f"at equal time, fewer full steps beat {lost} of {len(every)} settings of the exit policies and caches")

@@ -25,27 +25,38 @@ def run(config: Config, run: Run) -> None:
         kernel(run)
         return
     data = run.load(config.dataset)
-    device = run.device
-    task = training.Task(
-        (data.train.unit() * 2 - 1).to(device), data.train.labels.to(device), len(data.classes), config.model.condition
-    )
-    judge, floor = judge_and_floor(run, task, (data.test.unit() * 2 - 1).to(device), data.test.labels.to(device))
+    task, held = (
+        training.Task(
+            (part.unit() * 2 - 1).to(run.device), part.labels.to(run.device), len(data.classes), config.model.condition,
+            data.name,
+        )
+        for part in (data.train, data.test)
+    )  # fmt: skip
+    judge, floor = judge_and_floor(run, config, task, held)
     net = network(run, config, task, "main")
-    labels = {"dataset": config.dataset.name, "model": model_name(config), "condition": config.model.condition}
+    labels = {
+        "dataset": task.name,
+        "model": model_name(config),
+        "condition": config.model.condition,
+        "steps": config.train.steps,
+    }
     loss = training.simple_loss(net, task, run.generator("loss"))
     run.record("training", labels, "loss", loss)
-    bounds = training.gaussian_bound(task.images, list(range(0, 1000, 25)))
+    run.record("training", labels, "held_out_loss", training.simple_loss(net, held, run.generator("held-out loss")))
+    bounds = training.gaussian_bound(task.images, range(training.TRAIN_STEPS))
     run.record("training", labels, "gaussian_bound", statistics.fmean(bounds))
     run.record("training", labels, "parameters", backbone(net))
     run.record("training", labels, "floor", floor)
     full = sampled(run, config, task, Full(net))
     quality = judge(full.images)
     run.record("training", labels, "fd", quality.fd)
-    run.log(f"final-layer loss {loss:.4f}, distance of the full model {quality.fd:.2f} (real against real {floor:.2f})")
+    run.log(
+        f"final-layer loss {loss:.4f}, distance of the full model {quality.fd:.2f} (held-out real images {floor:.2f})"
+    )
     pictures.grid(run.artifact("full.png"), full.images)
 
     if config.suite in ("calibration", "all"):
-        calibration(run, config, net, task)
+        calibration(run, net, task)
     if config.suite in ("pareto", "all"):
         pareto(run, config, net, task, judge, full)
     if config.suite in ("ablation", "all"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,9 @@ from effml.models.uvit import UViT
 
 WORDS = ("a", "handwritten", "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "<none>")
 CAPTION_WIDTH = 32
+KEEP_SECONDS = 60.0
+"""Training keeps its state this often, so that an interruption costs no more."""
+BOUND_IMAGES = 10_000
 
 
 @dataclass(frozen=True)
@@ -28,12 +32,14 @@ class Task:
         labels: `[M]`.
         classes: number of classes.
         condition: "none", "class" or "text".
+        name: what tables call the data.
     """
 
     images: Tensor
     labels: Tensor
     classes: int
     condition: str
+    name: str = ""
 
     def given(self, labels: Tensor, *, null: bool = False) -> dict[str, Tensor]:
         """What `embed` takes for these labels, or for no condition."""
@@ -84,38 +90,44 @@ def noised(images: Tensor, noise: Tensor, t: Tensor) -> Tensor:
 
 def train(
     net: UViT, task: Task, options: Any, generator: torch.Generator, steps: Callable[[Iterable[int]], Iterable[int]],
-    told: Callable[..., None], *, layerwise: bool = True,
+    told: Callable[..., None], *, layerwise: bool = True, kept: dict[str, Any] | None = None,
+    keep: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Tensor]:  # fmt: skip
     """Fit `net` and return the EMA of its weights (which `net` then holds).
 
     Args:
-        options: steps, batch, lr, ema, lam, beta, form, detach_weights, drop (share of samples without condition).
+        options: steps, batch, lr, ema, lam, beta, form, detach_weights, drop (share of steps without condition).
         steps: wraps the step counter in a progress display.
         told: takes step=, loss= ... for the curve.
         layerwise: whether the exits' layer-wise loss is part of the objective.
+        kept, keep: a state to go on from, and where to put one every `KEEP_SECONDS`; going on changes no bit.
     """
     device = task.images.device
     net.to(device).train()  # type: ignore[arg-type]  # diffusers wraps it without a type
-    optimiser = torch.optim.AdamW(net.parameters(), options.lr, betas=(0.9, 0.99), weight_decay=0.01)
-    warmup = max(1, options.steps // 20)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda s: min(1.0, (s + 1) / warmup) * _cosine(s / options.steps)
-    )
+    optimiser = torch.optim.AdamW(net.parameters(), options.lr, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
     average = {name: value.detach().clone() for name, value in net.state_dict().items()}
     scaler = torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
-    for step in steps(range(options.steps)):
+    done = 0
+    if kept:
+        done, average = kept["step"], {name: value.to(device) for name, value in kept["average"].items()}
+        net.load_state_dict(kept["weights"])
+        optimiser.load_state_dict(kept["optimiser"])
+        generator.set_state(kept["generator"])
+    last = time.monotonic()
+    for step in steps(range(done, options.steps)):
+        for group in optimiser.param_groups:
+            group["lr"] = options.lr * _rate(step, options.steps)
         index = torch.randint(len(task.images), (options.batch,), generator=generator).to(device)
         images, labels = task.images[index], task.labels[index]
         noise = torch.randn(images.shape, generator=generator).to(device)
         t = torch.randint(TRAIN_STEPS, (options.batch,), generator=generator).to(device)
         drop = float(torch.rand((), generator=generator)) < options.drop
         with scaler:
-            tokens, time = net.layers(noised(images, noise, t), t, **task.given(labels, null=drop))
-            last = len(tokens) - 1
-            used = range(len(tokens)) if layerwise or options.lam else [last]
+            tokens, embedded = net.layers(noised(images, noise, t), t, **task.given(labels, null=drop))
+            used = range(len(tokens)) if layerwise or options.lam else [len(tokens) - 1]
             predictions = [net.head(i, tokens[i]) for i in used]
             heads = net.uncertainty_heads is not None and options.lam
-            uncertainties = [net.uncertainty(i, tokens[i], time) for i in used] if heads else None
+            uncertainties = [net.uncertainty(i, tokens[i], embedded) for i in used] if heads else None
         losses = exit_losses(
             [p.float() for p in predictions], uncertainties, noise, lam=options.lam if heads else 0.0,
             beta=options.beta if layerwise else 0.0, form=options.form, detach_weights=options.detach_weights,
@@ -124,22 +136,26 @@ def train(
         losses.total.backward()
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         optimiser.step()
-        schedule.step()
         decay = min(options.ema, (step + 1) / (step + 10))
         with torch.no_grad():
             for name, value in net.state_dict().items():
                 average[name].lerp_(value, 1 - decay)
         if step % 50 == 0:
-            told(
-                step=step, loss=float(losses.total), simple=float(losses.simple), uncertainty=float(losses.uncertainty)
-            )
+            parts = {"loss": losses.total, "simple": losses.simple, "uncertainty": losses.uncertainty}
+            told(step=step, **{name: value.item() for name, value in parts.items()})
+        if keep and time.monotonic() - last >= KEEP_SECONDS:
+            state = {"step": step + 1, "average": average, "weights": net.state_dict()}
+            keep({**state, "optimiser": optimiser.state_dict(), "generator": generator.get_state()})
+            last = time.monotonic()
     net.load_state_dict(average)
     net.eval()
     return average
 
 
-def _cosine(share: float) -> float:
-    return 0.5 * (1 + math.cos(math.pi * min(share, 1.0))) * 0.95 + 0.05
+def _rate(step: int, steps: int) -> float:
+    """Share of the peak rate: a linear rise over the first twentieth, under a cosine that ends at 5 %."""
+    rise = min(1.0, (step + 1) / max(1, steps // 20))
+    return rise * (0.5 * (1 + math.cos(math.pi * step / steps)) * 0.95 + 0.05)
 
 
 @torch.no_grad()
@@ -177,22 +193,27 @@ def simple_loss(net: UViT, task: Task, generator: torch.Generator, batches: int 
     return total / batches
 
 
-def gaussian_bound(images: Tensor, timesteps: list[int]) -> list[float]:
+def gaussian_bound(images: Tensor, timesteps: Iterable[int]) -> list[float]:
     """Noise error of the best linear denoiser for data of this covariance: mean_k a s_k / (a s_k + 1 - a).
 
-    A network must end below it; where it is high, no early exit at a small threshold can be right.
+    A network must end below it; where it is high, no early exit at a small threshold can be right. The covariance is that
+    of at most `BOUND_IMAGES` images, evenly taken.
     """
-    flat = images.flatten(1).double()
+    flat = images[:: -(-len(images) // BOUND_IMAGES)].flatten(1).double()
     variances = torch.linalg.eigvalsh(torch.cov(flat.T)).clamp_min(0)
-    alphas = scheduler_of("ddim").alphas_cumprod.double()
+    alphas = scheduler_of("ddim").alphas_cumprod.double().to(images.device)
     return [float((alphas[t] * variances / (alphas[t] * variances + 1 - alphas[t])).mean()) for t in timesteps]
 
 
+def probes_of(net: UViT) -> nn.ModuleList:
+    """BERxiT's probes, untrained: one linear map per layer from mean tokens to the expected error, blind to time."""
+    return nn.ModuleList([nn.Linear(net.tokens_width, 1) for _ in range(net.num_exits)])
+
+
 def fit_probes(net: UViT, task: Task, steps: int, generator: torch.Generator) -> nn.ModuleList:
-    """BERxiT's probes: one linear map per layer from mean tokens to the expected error, blind to time, backbone frozen."""
+    """Trained probes, the backbone frozen."""
     device = task.images.device
-    width = net.tokens_width
-    probes = nn.ModuleList([nn.Linear(width, 1) for _ in range(net.num_exits)]).to(device)
+    probes = probes_of(net).to(device)
     optimiser = torch.optim.Adam(probes.parameters(), 1e-2)
     for _ in range(steps):
         index = torch.randint(len(task.images), (256,), generator=generator).to(device)

@@ -1,11 +1,15 @@
 """The experiment end to end, and the oracles of its parts."""
 
+import copy
+
 import pytest
 import torch
 
 from effml.experiments.deediff import quality
+from effml.experiments.deediff import train as training
 from effml.experiments.deediff.calibration import r_squared, slope
-from effml.experiments.deediff.pareto import gmac
+from effml.experiments.deediff.contenders import Contender
+from effml.experiments.deediff.pareto import equal_time, gmac
 from effml.experiments.deediff.train import Task, captions, gaussian_bound, network
 from effml.models.exits.policies import Uem
 from effml.models.exits.sampling import EarlyExit, FirstBlockCache, Full, IntervalCache, calibrate, sample
@@ -90,6 +94,82 @@ def test_threshold_zero_samples_the_plain_models_images_to_the_bit():
     for solver in ("ddim", "dpm++", "ddpm"):
         plain = sample(Full(net), noise, solver, 4).images
         assert torch.equal(sample(EarlyExit(net, Uem(0.0)), noise, solver, 4).images, plain)
+
+
+def test_every_solver_clips_the_image_that_it_predicts():
+    """Near t = T a wrong noise is divided by a tiny signal; an untrained network is as wrong as can be."""
+    torch.manual_seed(0)
+    net, noise = UViT(**SMALL).eval(), torch.randn(6, 1, 8, 8)
+    for solver in ("ddim", "dpm++", "ddpm"):
+        assert float(sample(Full(net), noise, solver, 5).images.abs().max()) <= 1 + 1e-5
+    assert float(sample(Full(net), noise, "dpm++", 5, pixels=False).images.abs().max()) > 2
+
+
+class Steps:
+    """The options of a short training."""
+
+    steps, batch, lr, ema, lam, beta, form, detach_weights, drop = 8, 4, 1e-3, 0.9, 1.0, 1.0, "repository", False, 0.5
+
+
+def test_training_that_goes_on_ends_where_an_uninterrupted_one_does(monkeypatch):
+    monkeypatch.setattr(training, "KEEP_SECONDS", 0.0)
+    task = Task(torch.rand(12, 1, 8, 8) * 2 - 1, torch.arange(12) % 10, 10, "class")
+
+    def fit(kept=None, keep=None):
+        torch.manual_seed(3)
+        net = UViT(**SMALL, num_classes=11)
+        generator = torch.Generator().manual_seed(4 if kept is None else 99)
+        return training.train(net, task, Steps, generator, list, lambda **_: None, kept=kept, keep=keep)
+
+    states = []
+    whole = fit(keep=lambda state: states.append(copy.deepcopy(state)))
+    assert [state["step"] for state in states] == list(range(1, 9))
+    for state in (states[2], states[-1]):
+        again = fit(kept=state)
+        assert whole.keys() == again.keys() and all(torch.equal(whole[name], again[name]) for name in whole)
+
+
+def test_interrupted_training_and_other_policies_use_the_stages_again(effml, monkeypatch):
+    words = ("deediff", "--preset", "smoke", "dataset=digits")
+    first = effml.row(*words, "suite=train")
+    other = effml("run", *words, "suite=pareto", "policy.thresholds=[0.5]", "--resume", first["run_id"])
+    assert other.code == 0 and "network-main: taken from the resumed run" in other.err
+    refused = effml("run", *words, "train.steps=5", "--resume", first["run_id"])
+    assert refused.code == 2 and "only suite, sample, policy may differ" in refused.err
+
+
+class Notes:
+    """A run that only keeps what is recorded."""
+
+    def __init__(self):
+        self.found = {}
+
+    def record(self, table, labels, metric, value, **_):
+        self.found[table, *labels.values(), metric] = value
+
+    def log(self, text):
+        self.last = text
+
+
+def test_equal_time_compares_with_the_best_rival_that_is_no_slower():
+    task, run = Task(torch.zeros(1, 1, 8, 8), torch.zeros(1), 10, "none", "digits"), Notes()
+    points = [
+        ("full", "-", 9.0, 4.0),
+        ("fewer steps", "8", 3.0, 4.5),
+        ("fewer steps", "4", 1.5, 6.0),
+        ("uem", "0.1", 3.0, 4.4),
+    ]
+    points += [("uem", "0.2", 2.9, 5.0), ("uem", "0.4", 1.0, 4.0), ("calm", "0.9", 4.0, 4.6)]
+    equal_time(run, task, [(Contender(policy, setting, None, 1), t, fd) for policy, setting, t, fd in points])
+    found = run.found
+    assert found["equal_time", "digits", "uem", "0.1", "rival_fd"] == 4.5
+    assert found["equal_time", "digits", "uem", "0.1", "advantage"] == pytest.approx(0.1)
+    assert found["equal_time", "digits", "uem", "0.2", "advantage"] == pytest.approx(1.0)
+    assert found["equal_time", "digits", "uem", "0.4", "rival_fd"] is None
+    assert found["equal_time", "digits", "calm", "0.9", "advantage"] == pytest.approx(-0.1)
+    assert [found["winners", "digits", "uem", name] for name in ("compared", "won")] == [2, 2]
+    assert found["winners", "digits", "calm", "won"] == 0
+    assert ("equal_time", "digits", "full", "-", "fd") not in found and "beat 1 of 3" in run.last
 
 
 def test_calibrated_table_holds_the_median_exit():
