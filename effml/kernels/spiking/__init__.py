@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from effml.kernels.spiking.bits import pack_bits, packed_width, unpack_bits
-from effml.kernels.spiking.operator import node_backward, node_forward, node_input, scalar
+from effml.kernels.spiking.operator import node_backward, node_forward, node_input
 from effml.kernels.spiking.rule import MODES, Rule
 from effml.kernels.spiking.surrogate import CODES, Surrogate, surrogate_of
 
@@ -75,10 +75,10 @@ def revlif(
     split_dim %= x.ndim
     rows, half = math.prod(x.shape[1:split_dim]), math.prod(x.shape[split_dim:]) // 2
     operands = x.reshape(len(x), rows, 2, half), None if state is None else state.reshape(rows, 2, half)
-    if rule.surrogate.in_kernels:
-        y, u, *_ = node_forward(*operands, alpha, beta, rule, backend)
+    if not rule.surrogate.in_kernels or (backend == "torch" and not torch.compiler.is_compiling()):
+        y, u = _eager(*operands, alpha, beta, rule, backend or "torch")
     else:
-        y, u = _with_callable(*operands, scalar(alpha, x), scalar(beta, x), rule, backend or "torch")
+        y, u, *_ = node_forward(*operands, alpha, beta, rule, backend)
     return y.view(x.shape), u.view(x.shape[1:])
 
 
@@ -108,7 +108,9 @@ def _known(coupling: float | Tensor) -> float | None:
     return float(coupling)
 
 
-def _with_callable(x: Tensor, state: Tensor | None, alpha: Tensor, beta: Tensor, rule: Rule, backend: str):
+def _eager(
+    x: Tensor, state: Tensor | None, alpha: float | Tensor, beta: float | Tensor, rule: Rule, backend: str
+) -> tuple[Tensor, Tensor]:
     if backend != "torch":
         raise ValueError(f"a surrogate given as a callable runs with backend='torch', not '{backend}'")
     from effml.kernels.spiking.eager import Eager

@@ -59,8 +59,10 @@ def scalar(coupling: float | Tensor, x: Tensor) -> Tensor:
 
 
 def _coupled(alpha: float | Tensor, beta: float | Tensor) -> tuple[Tensor | None, Tensor | None, list[float]]:
-    learnt = [coupling if isinstance(coupling, Tensor) else None for coupling in (alpha, beta)]
-    return *learnt, [0.0 if isinstance(coupling, Tensor) else float(coupling) for coupling in (alpha, beta)]
+    learnt, numbers = zip(
+        *((c, 0.0) if isinstance(c, Tensor) else (None, float(c)) for c in (alpha, beta)), strict=True
+    )
+    return learnt[0], learnt[1], list(numbers)
 
 
 def _constants(rule: Rule) -> tuple[float, float, int, float, bool, str, int]:

@@ -55,11 +55,11 @@ def inverse(y1: Half, y2: Half, u1: Half, u2: Half, alpha: Tensor, beta: Tensor,
     m2 = _membrane(u1, y1, rule)
     s2 = m2 >= rule.threshold
     x1 = (y2 - s2.to(y2.dtype)) / beta
-    v1 = _decoupled(u2 - m2.masked_fill(s2, 0), alpha, rule, None if lost is None else lost[0])
+    v1 = _decoupled(u2 - m2.masked_fill(s2, 0), alpha, None if lost is None else lost[0])
     m1 = _membrane(v1, x1, rule)
     s1 = m1 >= rule.threshold
     x2 = (y1 - s1.to(y1.dtype)) / beta
-    v2 = _decoupled(u1 - m1.masked_fill(s1, 0), alpha, rule, None if lost is None else lost[1])
+    v2 = _decoupled(u1 - m1.masked_fill(s1, 0), alpha, None if lost is None else lost[1])
     return Recovered(m1, m2, s1, s2, x1, x2, v1, v2)
 
 
@@ -133,9 +133,9 @@ def recovered_steps(y, u, v, bits, anchors, alpha, beta, rule: Rule):
         spikes = unpack_bits(bits, rows * half).view(steps, 2, rows, half)
         states = [(torch.zeros_like(y[0, :, 0]),) * 2 if v is None else (v[:, 0], v[:, 1])]
         for t in range(steps - 1):
-            states.append(_replayed(y[t], spikes[t], *states[t], alpha, beta, rule)[1])
+            states.append(_replayed(y[t], spikes[t], states[t], alpha, beta, rule)[1])
         for t in reversed(range(steps)):
-            yield t, _replayed(y[t], spikes[t], *states[t], alpha, beta, rule)[0]
+            yield t, _replayed(y[t], spikes[t], states[t], alpha, beta, rule)[0]
         return
     u1, u2 = u[:, 0], u[:, 1]
     lost = unpack_bits(bits, rows * half).view(steps, 2, rows, half) if rule.mode == "exact" else None
@@ -147,9 +147,9 @@ def recovered_steps(y, u, v, bits, anchors, alpha, beta, rule: Rule):
         u1, u2 = back.v1, back.v2
 
 
-def _replayed(y: Tensor, spikes: Tensor, v1: Half, v2: Half, alpha: Tensor, beta: Tensor, rule: Rule):
+def _replayed(y: Tensor, spikes: Tensor, v: tuple[Half, Half], alpha: Tensor, beta: Tensor, rule: Rule):
     """Run one step forwards again from its V, its Y and its stored spikes: nothing is divided by alpha."""
-    s1, s2 = spikes
+    (s1, s2), (v1, v2) = spikes, v
     x1, x2 = (y[:, 1] - s2.to(y.dtype)) / beta, (y[:, 0] - s1.to(y.dtype)) / beta
     m1 = _membrane(v1, x1, rule)
     u1 = m1.masked_fill(s1, 0) + alpha * v2
@@ -168,5 +168,5 @@ def _coupled(v: Half, alpha: Tensor, rule: Rule) -> Half:
     return torch.floor(v * (GRID / 2)) / GRID if rule.mode == "exact" else alpha * v
 
 
-def _decoupled(coupled: Half, alpha: Tensor, rule: Rule, lost: Tensor | None) -> Half:
-    return coupled * 2 + lost.to(coupled.dtype) / GRID if rule.mode == "exact" else coupled / alpha
+def _decoupled(coupled: Half, alpha: Tensor, lost: Tensor | None) -> Half:
+    return coupled / alpha if lost is None else coupled * 2 + lost.to(coupled.dtype) / GRID

@@ -63,7 +63,8 @@ class LeakySteps(nn.Module):
         import snntorch
 
         self.neuron = _unlisted(snntorch.Leaky(beta, threshold, spike_grad, reset_mechanism=reset))
-        self.carry, self.membrane = carry, None
+        self.carry = carry
+        self.membrane: Tensor | None = None
 
     def forward(self, x: Float[Tensor, "T batch *rest"]) -> Float[Tensor, "T batch *rest"]:
         membrane = torch.zeros_like(x[0]) if self.membrane is None else self.membrane
@@ -102,6 +103,6 @@ class SynapticSteps(nn.Module):
 
 def _unlisted(neuron: nn.Module) -> nn.Module:
     """snntorch keeps every neuron ever made in a class list, so that none is freed; take this one off."""
-    instances = type(neuron).instances
+    instances = type(neuron).instances  # type: ignore[attr-defined]
     instances[:] = [other for other in instances if other is not neuron]
     return neuron

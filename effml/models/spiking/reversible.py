@@ -47,11 +47,12 @@ class ReversibleChain(nn.Module):
     def __init__(self, blocks: Sequence[ReversibleBlock]) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(blocks)
+        self.split_dims = [block.split_dim for block in blocks]
 
     def forward(self, x: Float[Tensor, "T batch channels *rest"]) -> Float[Tensor, "T batch channels *rest"]:
-        for block in self.blocks:
-            if x.shape[block.split_dim] % 2:
-                raise ValueError(f"{x.shape[block.split_dim]} channels cannot be halved: use an even number")
+        for axis in self.split_dims:
+            if x.shape[axis] % 2:
+                raise ValueError(f"{x.shape[axis]} channels cannot be halved: use an even number")
         if not torch.is_grad_enabled() or not self.blocks:
             for block in self.blocks:
                 x = block(x)

@@ -97,7 +97,7 @@ class _Sequence(torch.autograd.Function):
         packed: list[list[Tensor]] = [[] for _ in range(len(layers))]
         states: list[Tensor | None] = [None] * len(layers)
         ctx.shapes, ctx.dtype, ctx.steps = [x.shape[1:]], x.dtype, len(x)
-        inputs, total = [], None
+        inputs, total = [], x.new_zeros(())
         for begin in range(0, len(x), segment):
             now = x[begin : begin + segment]
             if not bool(((now == 0) | (now == 1)).all()):
@@ -109,10 +109,10 @@ class _Sequence(torch.autograd.Function):
                 if begin == 0:
                     ctx.shapes.append(now.shape[1:])
             result = readout(now, begin)
-            total = result if total is None else total + result
+            total = total + result
         # The last layer's spikes are needed again by the readout, hence kept, too.
         ctx.save_for_backward(torch.cat(inputs), *(torch.cat(bits) for bits in packed))
-        return total.clone()
+        return total
 
     @staticmethod
     @once_differentiable
