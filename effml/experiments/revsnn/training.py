@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from effml.errors import UserError
 from effml.experiments.core.measure import saved_tensors, synchronize
 from effml.experiments.core.run import Run
 from effml.experiments.data.events.spikes import Spikes
@@ -21,7 +22,9 @@ from effml.experiments.revsnn.contenders import network, tell_of_stability, want
 from effml.experiments.revsnn.samples import Samples, of_images, of_recordings
 from effml.experiments.revsnn.sequences import Chain, bit_bytes, linear_bytes
 from effml.models.spiking.baselines import spatial_backward
-from effml.models.spiking.networks import densities, trainable
+from effml.models.spiking.firing import balance, firing
+from effml.models.spiking.kept import CONTROLS
+from effml.models.spiking.networks import trainable
 
 
 def measure(config: Config, run: Run) -> None:
@@ -50,7 +53,7 @@ def measure(config: Config, run: Run) -> None:
 
 def _record_long(kept: str, samples: Samples, figures: dict[str, float], config: Config, run: Run) -> None:
     """What an mlp keeps of its sequence, beside the bits and the reversible outputs that make it up."""
-    if config.train.net != "mlp" or samples.coding == "direct":
+    if config.train.net != "mlp" or samples.coding not in ("pixels", "events") or kept in CONTROLS:
         return
     widths = (samples.inputs, config.train.hidden, config.train.hidden)
     labels = {"task": f"{samples.name} {samples.coding}", "steps": samples.steps, "kept": kept}
@@ -73,7 +76,7 @@ class ChainClassifier(nn.Module):
 
 
 def build(kept: str, samples: Samples, config: Config, run: Run) -> nn.Module:
-    """A network for these samples; its weights depend on the seed alone."""
+    """A network for these samples; its weights depend on the seed alone, their scale on the first batch, too."""
     options = config.train
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(run.generator("weights").initial_seed())
@@ -82,7 +85,16 @@ def build(kept: str, samples: Samples, config: Config, run: Run) -> nn.Module:
         else:
             side = samples.shape[-1] if len(samples.shape) == 3 else 1
             net = network(kept, options.net, config, samples.inputs, options.hidden, samples.classes, side=side)
-    return net.to(run.device)
+    net = net.to(run.device)
+    if options.firing is not None and options.net == "mlp":  # a norm would undo the scale
+        x, _ = next(samples.training(run.generator("training spikes")))
+        sequence = x if samples.coding != "direct" else x.expand(samples.steps, *x.shape)
+        try:
+            factors = balance(net, sequence, [options.firing] * 2)
+        except ValueError as error:
+            raise UserError(f"train.firing={options.firing:g}: {error}; use another rate, or null") from None
+        run.note(f"{kept}: weights scaled by {', '.join(f'{factor:.3g}' for factor in factors) or 'nothing'}")
+    return net
 
 
 def train(kept: str, samples: Samples, config: Config, run: Run) -> dict[str, float]:
@@ -158,9 +170,11 @@ def _logits(kept: str, net: nn.Module, x: Tensor, samples: Samples) -> Tensor:
 
 
 def _outputs(kept: str, net: nn.Module, samples: Samples) -> dict[str, Any]:
-    """Density and spike rate over one batch of test samples, where the network hands its neurons' outputs on."""
-    if isinstance(net, ChainClassifier) or kept in ("online", "spikingjelly", "memopt"):
+    """Density and spike rates over one batch of test samples, where the neurons are ours to look at."""
+    if kept in ("online", "spikingjelly", "memopt"):
         return {}
     x, _ = next(iter(samples.tests()))
-    density, rate = densities(net, x, samples.steps)
-    return {"density": density, "spike_rate": rate}
+    found = firing(net, x, samples.steps)
+    return (
+        {} if found is None else {"density": found.density, "spike_rate": found.rate, "spike_rate_low": found.quietest}
+    )

@@ -4,7 +4,7 @@ then a second forward), checkpointed layers, and training without a gradient thr
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Float
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
-from effml.kernels.spiking import Rule, Surrogate, reference
+from effml.kernels.spiking import Rule, Surrogate, reference, revlif
 from effml.models.spiking.revlif import reset_states
 
 
@@ -31,8 +31,9 @@ class Spike(torch.autograd.Function):
         return grad * ctx.surrogate.derivative(m), None
 
 
-def differentiable_step(x1, x2, v1, v2, alpha, beta, rule: Rule) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """`reference.step` without its flags, for autograd to follow (modes but `exact`)."""
+def differentiable_step(inputs: Sequence[Tensor], alpha, beta, rule: Rule) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """`reference.step` of (x1, x2, v1, v2) without its flags, for autograd to follow (modes but `exact`)."""
+    x1, x2, v1, v2 = inputs
     k = rule.k
     m1 = (1 - k) * v1 + k * x1
     s1 = Spike.apply(m1 - rule.threshold, rule.surrogate)
@@ -44,8 +45,27 @@ def differentiable_step(x1, x2, v1, v2, alpha, beta, rule: Rule) -> tuple[Tensor
     return y1, s2 + beta * x1, u1, u2
 
 
+class RevSpikes(nn.Module):
+    """The reversible node of which the spikes S alone are handed on: what it is worth as a spiking neuron.
+
+    S = Y - beta X' is 0 or 1 and its gradient that of Y less beta that of X'. Without X' in the output nothing can be
+    inverted, so the node's own Y is kept besides: this saves no memory.
+    """
+
+    def __init__(self, alpha: float = 0.5, beta: float = 1.0, rule: Rule | None = None) -> None:
+        super().__init__()
+        self.alpha, self.beta, self.rule = alpha, beta, rule or Rule()
+
+    def forward(self, x: Float[Tensor, "T batch channels *rest"]) -> Float[Tensor, "T batch channels *rest"]:
+        y, _ = revlif(x, None, self.alpha, self.beta, self.rule, split_dim=2)
+        nearly = y - self.beta * torch.cat(x.chunk(2, 2)[::-1], 2)
+        return nearly + (nearly.round() - nearly).detach()  # exact: the difference of neighbours is
+
+
 class WholeRevLIF(nn.Module):
     """The reversible node followed by autograd, which keeps everything: [T, batch, channels, ...] to the same shape."""
+
+    reversible = True
 
     def __init__(self, alpha: float = 0.5, beta: float = 1.0, rule: Rule | None = None) -> None:
         super().__init__()
@@ -55,7 +75,7 @@ class WholeRevLIF(nn.Module):
         outputs = []
         v1, v2 = (torch.zeros_like(half) for half in x[0].chunk(2, 1))
         for now in x:
-            y1, y2, v1, v2 = differentiable_step(*now.chunk(2, 1), v1, v2, self.alpha, self.beta, self.rule)
+            y1, y2, v1, v2 = differentiable_step((*now.chunk(2, 1), v1, v2), self.alpha, self.beta, self.rule)
             outputs.append(torch.cat((y1, y2), 1))
         return torch.stack(outputs)
 
@@ -64,6 +84,8 @@ class DoubleRevLIF(nn.Module):
     """The reversible node recovered as general tools for reversible networks do (MemCNN): at every step the inverse
     without a gradient, then the forward once more with one, then autograd's backward. Keeps what mode `paper` keeps.
     """
+
+    reversible = True
 
     def __init__(self, alpha: float = 0.5, beta: float = 1.0, rule: Rule | None = None) -> None:
         super().__init__()
@@ -94,7 +116,7 @@ class _Double(torch.autograd.Function):
             back = reference.inverse(y[t, :, 0], y[t, :, 1], u1, u2, alpha, beta, rule)
             with torch.enable_grad():
                 leaves = [leaf.detach().requires_grad_() for leaf in (back.x1, back.x2, back.v1, back.v2)]
-                outputs = differentiable_step(*leaves, alpha, beta, rule)
+                outputs = differentiable_step(leaves, alpha, beta, rule)
             x1, x2, d1, d2 = torch.autograd.grad(outputs, leaves, (grad_y[t, :, 0], grad_y[t, :, 1], d1, d2))
             grad_x[t, :, 0], grad_x[t, :, 1] = x1, x2
             u1, u2 = back.v1, back.v2
@@ -131,12 +153,11 @@ def spatial_backward(
         The loss, averaged over steps, and the logits, summed over them.
     """
     reset_states(net)
-    total, logits = 0.0, None
+    total = logits = torch.zeros((), device=x.device)
     for t in range(len(x)):
         now = net(x[t : t + 1])
         loss = loss_of(now) / len(x)
         loss.backward()
-        total = total + loss.detach()
-        logits = now.detach() if logits is None else logits + now.detach()
+        total, logits = total + loss.detach(), logits + now.detach()
     reset_states(net)
-    return torch.as_tensor(total), logits
+    return total, logits

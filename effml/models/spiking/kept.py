@@ -13,6 +13,8 @@
 | rev-norm | input of the synapse and bits: reversible neuron fused with its norm |
 | rev-double | as rev-paper, recovered by inverse and second forward |
 | rev-whole | everything: the reversible node followed by autograd |
+| rev-spikes | inputs of synapse and norm, and Y: the reversible node handing on its spikes alone |
+| linear | inputs of synapse and norm: no neuron at all, to tell what a task asks of one |
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from effml.kernels.spiking import Rule, surrogate_of
-from effml.models.spiking.baselines import Checkpointed, DoubleRevLIF, WholeRevLIF
+from effml.models.spiking.baselines import Checkpointed, DoubleRevLIF, RevSpikes, WholeRevLIF
 from effml.models.spiking.bitcheckpoint import SpikeCheckpoint
 from effml.models.spiking.lif import LeakySteps, Lif, SynapticSteps
 from effml.models.spiking.norm import NormRevLIF, RecomputedBatchNorm
@@ -31,7 +33,8 @@ from effml.models.spiking.revlif import RevLIF
 
 ORDINARY = ("leaky", "synaptic", "online", "lif", "lif-norm", "checkpoint", "bit-checkpoint", "depth")
 REVERSIBLE = ("rev-bits", "rev-paper", "rev-anchor", "rev-norm", "rev-double", "rev-whole")
-KEPT = ORDINARY + REVERSIBLE
+CONTROLS = ("rev-spikes", "linear")
+KEPT = ORDINARY + REVERSIBLE + CONTROLS
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,10 @@ def neuron_of(kept: str, c: Constants) -> nn.Module:
         return SynapticSteps(decay, decay, c.reset)
     if kept in ORDINARY:
         return Lif(decay, c.threshold, c.spike_grad, c.reset)
+    if kept == "linear":
+        return nn.Identity()
+    if kept == "rev-spikes":
+        return RevSpikes(c.alpha, c.beta, Rule(c.tau, c.threshold, surrogate_of(c.spike_grad)))
     if kept in ("rev-double", "rev-whole"):
         rule = Rule(c.tau, c.threshold, surrogate_of(c.spike_grad), mode="paper")
         return (DoubleRevLIF if kept == "rev-double" else WholeRevLIF)(c.alpha, c.beta, rule)
@@ -105,4 +112,4 @@ class OutputOnly(nn.Module):
         return self.neuron(x)[0]
 
 
-NEURONS = (LeakySteps, SynapticSteps, Lif, NormRevLIF, DoubleRevLIF, WholeRevLIF, OutputOnly)
+NEURONS = (LeakySteps, SynapticSteps, Lif, NormRevLIF, DoubleRevLIF, WholeRevLIF, RevSpikes, OutputOnly)

@@ -9,12 +9,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from effml.models.spiking.bitcheckpoint import SpikeCheckpoint
-from effml.models.spiking.kept import NEURONS, Constants, neuron_of, norm_and_neuron, wrapped
+from effml.models.spiking.kept import Constants, neuron_of, norm_and_neuron, wrapped
 from effml.models.spiking.reversible import ReversibleBlock, ReversibleChain
 
 
@@ -88,8 +87,8 @@ def spiking_convnet(
         branch = lambda: nn.Sequential(neuron_of(kept, constants), _convolution(width, width))  # noqa: E731
         chain = ReversibleChain([ReversibleBlock(branch(), branch()) for _ in range(layers // 2)])
         readout = nn.Linear(2 * width * pooled**2, classes)
-        encoder = SpikeCheckpoint(_convolution(channels, 2 * width), binary=False)
-        return SpikingNet(encoder, nn.Identity(), nn.Sequential(chain, pool), readout, 3)
+        whole = SpikeCheckpoint(_convolution(channels, 2 * width), binary=False)
+        return SpikingNet(whole, nn.Identity(), nn.Sequential(chain, pool), readout, 3)
     first = wrapped(kept, neuron_of(kept, constants), binary=False)
     body = [_layer(kept, width, width, constants) for _ in range(layers - 1)]
     readout = nn.Linear(width * pooled**2, classes)
@@ -137,27 +136,3 @@ def _layer(kept: str, inputs: int, outputs: int, constants: Constants, stride: i
 def trainable(net: nn.Module) -> int:
     """Number of values that training changes."""
     return sum(p.numel() for p in net.parameters() if p.requires_grad)
-
-
-def densities(net: nn.Module, x: Tensor, steps: int | None = None) -> tuple[float, float]:
-    """Shares of neurons' outputs that are not 0, and that are exactly 1, over all layers: what could be event-driven.
-
-    An ordinary neuron's are the same, its spike rate. A reversible neuron's output S + beta X is almost never 0.
-    """
-    nonzero = ones = total = 0
-
-    def count(_module: nn.Module, _inputs: tuple, output: Tensor) -> None:
-        nonlocal nonzero, ones, total
-        total += output.numel()
-        nonzero += int(torch.count_nonzero(output))
-        ones += int((output == 1).sum())
-
-    neurons = [module for module in net.modules() if isinstance(module, NEURONS)]
-    handles = [neuron.register_forward_hook(count) for neuron in neurons]
-    try:
-        with torch.no_grad():
-            net(x, steps)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return nonzero / max(1, total), ones / max(1, total)

@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
 
 from effml.kernels.spiking import Rule, node_backward, node_forward, node_input, surrogate_of
 
@@ -71,6 +72,15 @@ class NormRevLIF(nn.Module):
             raise ValueError("NormRevLIF takes the surrogates that have a name; use a norm and RevLIF for a callable")
         self.alpha, self.beta = float(alpha), float(beta)
 
+    reversible = True
+
+    def normalised(self, x: Float[Tensor, "T n channels h w"]) -> Float[Tensor, "T n channels h w"]:
+        """What drives the neuron; running statistics stay as they are."""
+        norm, by_batch = self.norm, _by_batch(self.norm)
+        running = (None, None) if by_batch else (norm.running_mean, norm.running_var)
+        z = F.batch_norm(x.flatten(0, 1), *running, norm.weight, norm.bias, by_batch, 0.0, norm.eps)
+        return z.view(x.shape)
+
     def forward(self, x: Float[Tensor, "T n channels h w"]) -> Float[Tensor, "T n channels h w"]:
         _check(self.norm, x)
         return _NormRevLIF.apply(x, self.norm.weight, self.norm.bias, self.norm, self.rule, self.alpha, self.beta)
@@ -86,14 +96,14 @@ def _check(norm: nn.BatchNorm2d, x: Tensor) -> None:
 def _normalise(x: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """z as `nn.BatchNorm2d` gives it; 1/standard deviation; the channels of small gamma, and their xhat."""
     share = norm.momentum
-    if norm.training and norm.track_running_stats:
+    if norm.training and norm.num_batches_tracked is not None and norm.track_running_stats:
         norm.num_batches_tracked.add_(1)
         share = 1 / float(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
     running = (norm.running_mean, norm.running_var) if norm.track_running_stats or not norm.training else (None, None)
     z, mean, scale = torch.native_batch_norm(
         x.flatten(0, -4), norm.weight, norm.bias, *running, _by_batch(norm), share or 0.0, norm.eps
     )
-    if not _by_batch(norm):
+    if not norm.training and norm.running_mean is not None and norm.running_var is not None:
         mean, scale = norm.running_mean, torch.rsqrt(norm.running_var + norm.eps)
     small = (norm.weight.abs() < SMALL).nonzero().squeeze(1)
     kept = (x.index_select(-3, small) - _wide(mean[small])) * _wide(scale[small])
@@ -109,8 +119,9 @@ def _wide(per_channel: Tensor) -> Tensor:
     return per_channel[:, None, None]
 
 
-def _norm_gradients(grad, z, weight, bias, scale, small, kept, by_batch: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of x, weight and bias, from the output z."""
+def _norm_gradients(grad: Tensor, z: Tensor, kept_of_norm: tuple, by_batch: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of x, weight and bias, from the output z and (weight, bias, scale, small, kept)."""
+    weight, bias, scale, small, kept = kept_of_norm
     divisor = torch.where(weight.abs() < SMALL, torch.ones_like(weight), weight)
     xhat = (z - _wide(bias)) / _wide(divisor)
     if small.numel():
@@ -134,7 +145,8 @@ class _Norm(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
-        return *_norm_gradients(grad, *ctx.saved_tensors, ctx.by_batch), None
+        z, *kept_of_norm = ctx.saved_tensors
+        return *_norm_gradients(grad, z, tuple(kept_of_norm), ctx.by_batch), None
 
 
 class _NormRevLIF(torch.autograd.Function):
@@ -150,11 +162,11 @@ class _NormRevLIF(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
-        y, bits, weight, bias, scale, small, kept = ctx.saved_tensors
+        y, bits, *kept_of_norm = ctx.saved_tensors
         halves = _halves(y)
         of_z = node_backward(halves, None, None, bits, None, _halves(grad), None, *ctx.node)[0]
         z = node_input(halves, bits, ctx.node[1]).view(y.shape)
-        gradients = _norm_gradients(of_z.view(y.shape), z, weight, bias, scale, small, kept, ctx.by_batch)
+        gradients = _norm_gradients(of_z.view(y.shape), z, tuple(kept_of_norm), ctx.by_batch)
         return *gradients, None, None, None, None
 
 

@@ -45,6 +45,8 @@ class RevLIF(nn.Module):
         ValueError, TypeError: as `revlif`, when called.
     """
 
+    reversible = True  # its output tells its input
+
     def __init__(
         self,
         tau: float = 2.0,
@@ -70,6 +72,7 @@ class RevLIF(nn.Module):
         self.init_hidden, self.output = init_hidden, output
         self.alpha = nn.Parameter(torch.tensor(float(alpha))) if learn_alpha else float(alpha)
         self.beta = nn.Parameter(torch.tensor(float(beta))) if learn_beta else float(beta)
+        self.mem: Tensor
         self.register_buffer("mem", torch.zeros(0), persistent=False)
         if not is_stable(alpha, tau):
             warnings.warn(

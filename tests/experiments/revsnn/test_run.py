@@ -66,7 +66,7 @@ def test_ordinary_neurons_are_one_network_however_they_are_kept(effml):
             "train.hidden=4",
             "train.steps=3",
         ],
-        ["train.coding=pixels", "train.steps=128", "train.kept=[bit-checkpoint,rev-bits]"],
+        ["train.coding=pixels", "train.steps=128", "train.kept=[bit-checkpoint,rev-bits]", "train.firing=0.05"],
         ["train.coding=direct", "train.kept=[bit-checkpoint,rev-anchor]", "train.steps=4"],
     ],
 )
@@ -85,6 +85,10 @@ def test_other_networks_and_codings_train(effml, words):
         (["suite=train", "train.steps=0"], "train.steps=0 is out of range"),
         (["suite=drift", "drift.modes=[exact]", "drift.alphas=[0.25]"], "add 0.5 to drift.alphas"),
         (["suite=train", "train.kept=[leeky]"], "leaky"),
+        (
+            ["suite=train", "train.coding=pixels", "train.steps=64", "train.kept=[lif]", "train.firing=0.4"],
+            "40.0% of layer 0's neurons fire",
+        ),
     ],
 )
 def test_wrong_requests_end_with_a_sentence(effml, words, told):
