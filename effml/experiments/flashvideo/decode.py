@@ -20,6 +20,9 @@ from effml.experiments.flashvideo.contenders import BASELINES, DTYPES, MASKED, R
 
 PAPER = 9.17  # arXiv 2401.00869, abstract
 SHORT = 16  # tokens: where the curve of a clip's time begins
+# A sample is this long, however short a step: generation takes one step after another with its state in the caches, and
+# a few steps right after a contender that swept them would mostly measure how they are filled again.
+SAMPLE_SECONDS = 0.05
 
 
 def measure(config: Config, run: Run) -> None:
@@ -51,7 +54,7 @@ def measure(config: Config, run: Run) -> None:
 
 def _time(made: Mapping[str, Contender], options: Decode, device: torch.device) -> dict[str, Timing]:
     calls = {name: _graphed(contender.call, device) for name, contender in made.items()}
-    return interleave(calls, rounds=options.rounds, device=device)
+    return interleave(calls, rounds=options.rounds, device=device, min_seconds=SAMPLE_SECONDS)
 
 
 def _graphed(call: Callable[[], Any], device: torch.device) -> Callable[[], Any]:
