@@ -18,6 +18,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from effml.kernels.retention.operands import Operands
+
 
 @dataclass(frozen=True)
 class _Walk:
@@ -64,18 +66,19 @@ def _walk(sequences: int, tokens: int, chunk: int, cu_seqlens: Tensor | None) ->
 class _Chunks:
     """One call's chunk layout with its decay factors, and the moves between tokens and chunks."""
 
-    def __init__(self, like: Tensor, log_gamma: Tensor, chunk: int, cu_seqlens: Tensor | None, dtype: torch.dtype):
-        self.batch, self.tokens, self.heads = like.shape[:3]
-        self.chunk = min(chunk, max(self.tokens, 1))
-        if cu_seqlens is None and self.tokens:
+    def __init__(self, x: Operands) -> None:
+        self.batch, self.tokens, self.heads = x.q.shape[:3]
+        self.dtype = dtype = x.state.dtype
+        self.chunk = min(x.chunk, max(self.tokens, 1))
+        if x.cu_seqlens is None and self.tokens:
             # Chunks of even length: 142 tokens are three chunks of 48 rather than two of 64 and a padded rest.
             self.chunk = -(-self.tokens // -(-self.tokens // self.chunk))
-        self.walk = _walk(self.batch, self.tokens, self.chunk, cu_seqlens)
+        self.walk = _walk(self.batch, self.tokens, self.chunk, x.cu_seqlens)
         self.steps = len(self.walk.slices)
-        device, chunk = like.device, self.chunk
+        device, chunk = x.q.device, self.chunk
         # Powers in float64, once per head: gamma^4096 in float32 would carry the rounding of log gamma 4096 times over.
         exponents = torch.arange(1, chunk + 1, device=device, dtype=torch.float64)
-        powers = (exponents * log_gamma.double()[:, None]).exp()
+        powers = (exponents * x.log_gamma.double()[:, None]).exp()
         powers = torch.cat([powers.new_ones(self.heads, 1), powers], 1)  # [H, C + 1], gamma^0 first
         i = torch.arange(chunk, device=device)
         distance = i[:, None] - i[None, :]
@@ -86,7 +89,6 @@ class _Chunks:
         zeta = powers[:, reversed_rows.clamp(min=0)] * (reversed_rows >= 0)
         self.zeta = zeta.permute(1, 0, 2)[..., None].to(dtype)  # [chunks, H, C, 1]
         self.leave = powers[:, lengths].T[..., None, None].to(dtype)  # gamma^L: [chunks, H, 1, 1]
-        self.dtype = dtype
 
     def split(self, x: Tensor) -> Tensor:
         """`[B, T, H, D]` tokens to contiguous `[chunks, H, C, D]`, zeros where a chunk has no token."""
@@ -135,44 +137,24 @@ class _Chunks:
         return state
 
 
-def forward(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    log_gamma: Tensor,
-    scale: float,
-    state: Tensor,
-    cu_seqlens: Tensor | None,
-    chunk: int,
-) -> tuple[Tensor, Tensor]:
-    """`(o, final state)`; `state [N, H, K, V]` has one entry per sequence; computes in its dtype (float32 or float64)."""
-    chunks = _Chunks(q, log_gamma, chunk, cu_seqlens, state.dtype)
-    qc, kc, vc = chunks.split(q), chunks.split(k), chunks.split(v)
+def forward(x: Operands) -> tuple[Tensor, Tensor]:
+    """`(o, final state)`, computed in the dtype of the state."""
+    chunks = _Chunks(x)
+    qc, kc, vc = chunks.split(x.q), chunks.split(x.k), chunks.split(x.v)
     states = (kc * chunks.zeta).transpose(-1, -2) @ vc
-    final = chunks.scan(states, chunks.sort(state), chunks.walk.slices)
+    final = chunks.scan(states, chunks.sort(x.state), chunks.walk.slices)
     scores = (qc @ kc.transpose(-1, -2)).mul_(chunks.decay)
     o = scores @ vc
     o.addcmul_(qc @ states, chunks.xi)
-    return chunks.join(o.mul_(scale), v.dtype), chunks.unsort(final)
+    return chunks.join(o.mul_(x.scale), x.v.dtype), chunks.unsort(final)
 
 
-def backward(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    log_gamma: Tensor,
-    scale: float,
-    state: Tensor,
-    cu_seqlens: Tensor | None,
-    chunk: int,
-    grad_o: Tensor,
-    grad_final: Tensor,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def backward(x: Operands, grad_o: Tensor, grad_final: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """`(dq, dk, dv, dstate)` for the gradients of both outputs; the states are computed again, not stored."""
-    chunks = _Chunks(q, log_gamma, chunk, cu_seqlens, state.dtype)
-    qc, kc, vc, dc = chunks.split(q), chunks.split(k), chunks.split(v), chunks.split(grad_o).mul_(scale)
+    chunks = _Chunks(x)
+    qc, kc, vc, dc = chunks.split(x.q), chunks.split(x.k), chunks.split(x.v), chunks.split(grad_o).mul_(x.scale)
     states = (kc * chunks.zeta).transpose(-1, -2) @ vc
-    chunks.scan(states, chunks.sort(state), chunks.walk.slices)
+    chunks.scan(states, chunks.sort(x.state), chunks.walk.slices)
     grad_states = (qc * chunks.xi).transpose(-1, -2) @ dc
     grad_state = chunks.scan(grad_states, chunks.sort(grad_final), chunks.walk.slices[::-1])
     m = (dc @ vc.transpose(-1, -2)).mul_(chunks.decay)
@@ -181,8 +163,8 @@ def backward(
     dk = (m.transpose(-1, -2) @ qc).addcmul_(vc @ grad_states.transpose(-1, -2), chunks.zeta)
     dv = (p.transpose(-1, -2) @ dc).addcmul_(kc @ grad_states, chunks.zeta)
     return (
-        chunks.join(dq, q.dtype),
-        chunks.join(dk, k.dtype),
-        chunks.join(dv, v.dtype),
+        chunks.join(dq, x.q.dtype),
+        chunks.join(dk, x.k.dtype),
+        chunks.join(dv, x.v.dtype),
         chunks.unsort(grad_state),
     )

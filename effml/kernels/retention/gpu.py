@@ -15,6 +15,7 @@ import triton
 from torch import Tensor
 
 from effml.kernels.retention import triton_kernels as programs
+from effml.kernels.retention.operands import Operands
 
 
 @dataclass(frozen=True)
@@ -108,17 +109,9 @@ def _walk_forward(k, v, log2_gamma, state, layout, chunk, *, final: bool) -> tup
     return states, out
 
 
-def forward(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    log_gamma: Tensor,
-    scale: float,
-    state: Tensor,
-    cu_seqlens: Tensor | None,
-    chunk: int,
-) -> tuple[Tensor, Tensor]:
-    """`(o, final state)`; `q, k, v` contiguous in one of float32, float16, bfloat16, `state` contiguous float32."""
+def forward(x: Operands) -> tuple[Tensor, Tensor]:
+    """`(o, final state)`; operands of float32, float16 or bfloat16."""
+    q, k, v, log_gamma, scale, state, cu_seqlens, chunk = x
     H, K, V = q.shape[2], q.shape[3], v.shape[3]
     chunk = rows(chunk, q.dtype, backward=False)
     layout = _layout(q, cu_seqlens, chunk)
@@ -135,19 +128,9 @@ def forward(
     return o, final
 
 
-def backward(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    log_gamma: Tensor,
-    scale: float,
-    state: Tensor,
-    cu_seqlens: Tensor | None,
-    chunk: int,
-    grad_o: Tensor,
-    grad_final: Tensor,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """`(dq, dk, dv, dstate)` for the gradients of both outputs."""
+def backward(x: Operands, grad_o: Tensor, grad_final: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """`(dq, dk, dv, dstate)` for the gradients of both outputs, which are contiguous."""
+    q, k, v, log_gamma, scale, state, cu_seqlens, chunk = x
     H, K, V = q.shape[2], q.shape[3], v.shape[3]
     chunk = rows(chunk, q.dtype, backward=True)
     layout = _layout(q, cu_seqlens, chunk)

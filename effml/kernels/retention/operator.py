@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from effml.kernels.retention import cpu
+from effml.kernels.retention.operands import Operands
 
 
 def _backend(name: str):
@@ -32,7 +33,7 @@ def retention(
     chunk: int,
     backend: str,
 ) -> tuple[Tensor, Tensor]:
-    return _backend(backend).forward(q, k, v, log_gamma, scale, state, cu_seqlens, chunk)
+    return _backend(backend).forward(Operands(q, k, v, log_gamma, scale, state, cu_seqlens, chunk))
 
 
 @retention.register_fake
@@ -56,9 +57,8 @@ def retention_backward(
     grad_o: Tensor,
     grad_final: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    return _backend(backend).backward(
-        q, k, v, log_gamma, scale, state, cu_seqlens, chunk, grad_o.contiguous(), grad_final.contiguous()
-    )
+    x = Operands(q, k, v, log_gamma, scale, state, cu_seqlens, chunk)
+    return _backend(backend).backward(x, grad_o.contiguous(), grad_final.contiguous())
 
 
 @retention_backward.register_fake
