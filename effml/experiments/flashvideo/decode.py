@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from effml.experiments.core import memory
 from effml.experiments.core.measure import Timing, copy_bandwidth, interleave
 from effml.experiments.core.run import Run
-from effml.experiments.flashvideo import clock, memory
+from effml.experiments.flashvideo import clock
 from effml.experiments.flashvideo.config import Config, Decode
 from effml.experiments.flashvideo.contenders import BASELINES, DTYPES, MASKED, RETNET, Contender, Networks, cores
 

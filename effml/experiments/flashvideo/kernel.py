@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from effml.experiments.core import memory
 from effml.experiments.core.measure import Timing, copy_bandwidth, interleave, scaled_error
 from effml.experiments.core.run import Run
 from effml.experiments.flashvideo import clock
@@ -44,6 +45,7 @@ class Problem:
 
 def measure(config: Config, run: Run) -> None:
     options = config.kernel
+    _check_memory(options, run.device)
     torch.manual_seed(run.generator("kernel").initial_seed())
     with clock.threads(config.threads, run.device):
         bandwidth = copy_bandwidth(run.device)
@@ -51,6 +53,14 @@ def measure(config: Config, run: Run) -> None:
             peak = _peak(dtype, run.device)
             for length in run.progress(options.lengths, f"retention in {dtype}"):
                 _measure_shape(options, dtype, length, peak, bandwidth, run)
+
+
+def _check_memory(options: Kernel, device: torch.device) -> None:
+    """The float64 answers take up most: a dozen numbers for each channel of q, k and v, states and scores of chunks."""
+    K, V, length = options.keys, options.values, max(options.lengths)
+    needed = 8.0 * options.batch * options.heads * length * (12 * (K + V) + 4 * K * V / 64 + 4 * 64)
+    memory.require(needed, device, f"kernel.lengths of {length:,} with kernel.batch={options.batch}",
+                   "ask for shorter lengths or a smaller batch")  # fmt: skip
 
 
 def providers(options: Kernel, length: int, device: torch.device) -> dict[str, Provider]:

@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 from effml.errors import UserError
+from effml.experiments.core import memory
 from effml.experiments.core.run import Run
-from effml.experiments.flashvideo import decode, generating, interpolate, kernel, memory, training
+from effml.experiments.flashvideo import decode, generating, interpolate, kernel, training
 from effml.experiments.flashvideo.config import Config
 from effml.experiments.flashvideo.judges import DigitReader, Share
 from effml.experiments.flashvideo.prepare import Prepared, prepare
@@ -78,6 +79,11 @@ def _check_request(config: Config, prepared: Prepared, run: Run) -> None:
     training_bytes = 4.0 * config.train.batch * length * (34 * width * layers + 2 * prepared.layout.codes)
     memory.require(training_bytes, run.device, f"training on {config.train.batch} clips of {length:,} tokens",
                    "use a smaller train.batch, fewer dataset.frames or a larger tokenizer.patch")  # fmt: skip
+    # Generated codes, and their pixels several times over: decoded, judged, drawn.
+    pixels = prepared.clips.frames[0, 0].numel()
+    made = config.sample.clips * (frames or trained) * (24.0 * prepared.layout.patches + 24.0 * pixels)
+    memory.require(made, run.device, f"generating {config.sample.clips:,} clips of {frames or trained:,} frames",
+                   "use fewer sample.clips or sample.frames")  # fmt: skip
     if config.model.kind == "transformer":
         cache = 8.0 * config.sample.clips * prepared.layout.length(frames or trained) * width * layers
         memory.require(cache, run.device, f"a key-value cache for {config.sample.clips} clips",

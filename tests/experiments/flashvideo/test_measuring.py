@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from effml.errors import UserError
-from effml.experiments.flashvideo import decode, memory
+from effml.experiments.flashvideo import decode
 from effml.experiments.flashvideo.config import Config, Decode
 from effml.experiments.flashvideo.contenders import (
     BASELINES,
@@ -82,12 +82,6 @@ def test_networks_agree_and_match_in_size():
     assert made[MASKED].share == pytest.approx(12 / 64), "12 passes for the 64 codes that fit into 100 tokens"
     for contender in made.values():
         contender.call()
-
-
-def test_memory_is_refused_before_it_is_taken():
-    with pytest.raises(UserError, match=r"a cache needs about 1e\+09 GB and .* GB are free; use less"):
-        memory.require(1e18, CPU, "a cache", "use less")
-    memory.require(1.0, CPU, "a byte", "nothing")
 
 
 def test_psnr():

@@ -70,6 +70,9 @@ def test_other_models_train_and_generate(effml, words):
         (["suite=decode", "decode.lengths=[1000000000]"], "GB are free; ask for shorter lengths"),
         (["suite=interpolate", "interpolate.gaps=[9]"], "need clips of more than 9 frames"),
         (["suite=train", "train.batch=10000000"], "use a smaller train.batch"),
+        (["suite=train", "dataset.frames=1000000000"], "GB are free; use fewer or smaller ones"),
+        (["suite=train", "model.serial=none", "sample.frames=1000000000"], "use fewer sample.clips or sample.frames"),
+        (["suite=kernel", "kernel.lengths=[1000000000]"], "GB are free; ask for shorter lengths or a smaller batch"),
     ],
 )
 def test_wrong_requests_end_with_a_sentence(effml, words, told):

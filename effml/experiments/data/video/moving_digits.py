@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from effml.errors import UserError
+from effml.experiments.core import memory
 from effml.experiments.data.entry import Content, Files
 from effml.experiments.data.video.clips import Clips
 
@@ -86,6 +87,9 @@ def _check(clips: int, frames: int, size: int, speed: int, grid: int, edges: str
             f"data set moving-digits: clips={clips}, frames={frames}, speed={speed}, grid={grid}, held_out={held_out} make no "
             "set; use at least 2 clips, 1 frame and 1 pixel a frame, and a share between 0 and 1"
         )
+    nbytes = 10.0 * clips * frames * size**2  # bytes, and floats twice
+    what = f"data set moving-digits with clips={clips:,} of {frames:,} frames of {size} x {size} pixels"
+    memory.require(nbytes, torch.device("cpu"), what, "use fewer or smaller ones")
 
 
 def _wrapped(steps: Tensor, size: int, grid: int, where: Tensor) -> Tensor:
