@@ -87,7 +87,7 @@ def test_other_networks_and_codings_train(effml, words):
         (["suite=train", "train.kept=[leeky]"], "leaky"),
         (
             ["suite=train", "train.coding=pixels", "train.steps=64", "train.kept=[lif]", "train.firing=0.4"],
-            "40.0% of layer 0's neurons fire",
+            "train.firing=0.4: no scale of the weights makes 40.0% of layer",
         ),
     ],
 )
