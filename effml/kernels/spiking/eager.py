@@ -7,10 +7,9 @@ and its dispatch costs about as much as two steps of a small layer.
 from __future__ import annotations
 
 import torch
-from torch.autograd.function import once_differentiable
 
 from effml.kernels.spiking import reference
-from effml.kernels.spiking.operator import scalar
+from effml.kernels.spiking.operator import refuse_twice, scalar
 
 
 class Eager(torch.autograd.Function):
@@ -28,8 +27,17 @@ class Eager(torch.autograd.Function):
         return y, u
 
     @staticmethod
-    @once_differentiable
     def backward(ctx, grad_y, grad_u):
+        with torch.no_grad():
+            found = Eager.gradients(ctx, grad_y, grad_u)
+        if torch.is_grad_enabled():  # create_graph=True: a second derivative is refused when asked for
+            y = ctx.saved_tensors[0]
+            found = [None if gradient is None else _Once.apply(gradient, y, grad_y) for gradient in found]
+        return *found, None
+
+    @staticmethod
+    def gradients(ctx, grad_y, grad_u) -> list[torch.Tensor | None]:
+        """Of x, state, alpha and beta."""
         y, u, state, bits, anchors, *learnt = ctx.saved_tensors
         needed = ctx.needs_input_grad
         pairs = zip(learnt, ctx.numbers, strict=True)
@@ -40,4 +48,14 @@ class Eager(torch.autograd.Function):
         found: list[torch.Tensor | None] = [of_x, of_state]
         for tensor, gradient in zip(learnt, of_couplings, strict=True):
             found.append(None if tensor is None else gradient.to(tensor.device, tensor.dtype))
-        return *(g if wanted else None for g, wanted in zip(found, needed, strict=False)), None
+        return [g if wanted else None for g, wanted in zip(found, needed, strict=False)]
+
+
+class _Once(torch.autograd.Function):
+    """A gradient as it is, tied to what it was made from."""
+
+    @staticmethod
+    def forward(ctx, gradient, *_):
+        return gradient.clone()
+
+    backward = staticmethod(refuse_twice)

@@ -155,9 +155,10 @@ def _gradients(ctx, grad_y, grad_u, _bits, _anchors):
     return *wanted, *[None] * len(ctx.rest)
 
 
-def _refuse_twice(ctx, *_):
+def refuse_twice(ctx, *_):
+    """The backward of the backward."""
     raise RuntimeError("revlif is differentiable once: its backward has no derivative; drop create_graph=True")
 
 
 _revlif.register_autograd(_gradients, setup_context=_save)
-_revlif_backward.register_autograd(_refuse_twice)
+_revlif_backward.register_autograd(refuse_twice)

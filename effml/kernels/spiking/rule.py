@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import torch
@@ -36,8 +37,10 @@ class Rule:
     anchor_every: int = 8
 
     def __post_init__(self) -> None:
-        if not self.tau >= 1:
+        if not 1 <= self.tau < math.inf:
             raise ValueError(f"tau must be at least 1 (k = 1/tau lies in (0, 1]), got {self.tau}")
+        if math.isnan(self.threshold):
+            raise ValueError("threshold is not a number")
         if self.mode not in MODES:
             raise ValueError(f"mode '{self.mode}' is none of {', '.join(MODES)}")
         if self.anchor_every < 1:
@@ -62,6 +65,9 @@ class Rule:
             ValueError: beta 0 (X is lost in every mode), alpha 0 where V is divided by it, or values that mode `exact`
                 cannot represent.
         """
+        for name, coupling in (("alpha", alpha), ("beta", beta)):
+            if coupling is not None and not math.isfinite(coupling):
+                raise ValueError(f"{name} must be a finite number, got {coupling}")
         if beta == 0:
             raise ValueError("beta must not be 0: X is recovered as (Y - S) / beta")
         if alpha == 0 and self.mode in ("paper", "anchor"):

@@ -72,6 +72,7 @@ class WholeRevLIF(nn.Module):
         self.alpha, self.beta, self.rule = alpha, beta, rule or Rule()
 
     def forward(self, x: Float[Tensor, "T batch channels *rest"]) -> Float[Tensor, "T batch channels *rest"]:
+        _check(x)
         outputs = []
         v1, v2 = (torch.zeros_like(half) for half in x[0].chunk(2, 1))
         for now in x:
@@ -92,8 +93,16 @@ class DoubleRevLIF(nn.Module):
         self.alpha, self.beta, self.rule = alpha, beta, rule or Rule(mode="paper")
 
     def forward(self, x: Float[Tensor, "T batch channels *rest"]) -> Float[Tensor, "T batch channels *rest"]:
+        _check(x)
         halves = x.reshape(x.shape[0], x.shape[1], 2, -1)
         return _Double.apply(halves, self.alpha, self.beta, self.rule).view(x.shape)
+
+
+def _check(x: Tensor) -> None:
+    if x.ndim < 3 or x.shape[0] == 0:
+        raise ValueError(f"x must be [T, batch, channels, ...] with at least one step, got {[*x.shape]}")
+    if x.shape[2] % 2:
+        raise ValueError(f"x has {x.shape[2]} channels: the two groups need an even number")
 
 
 class _Double(torch.autograd.Function):

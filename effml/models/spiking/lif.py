@@ -67,6 +67,7 @@ class LeakySteps(nn.Module):
         self.membrane: Tensor | None = None
 
     def forward(self, x: Float[Tensor, "T batch *rest"]) -> Float[Tensor, "T batch *rest"]:
+        _check_steps(x)
         membrane = torch.zeros_like(x[0]) if self.membrane is None else self.membrane
         spikes = []
         for now in x:
@@ -92,6 +93,7 @@ class SynapticSteps(nn.Module):
         self.neuron = _unlisted(snntorch.Synaptic(alpha, beta, reset_mechanism=reset))
 
     def forward(self, x: Float[Tensor, "T batch *rest"]) -> Float[Tensor, "T batch *rest"]:
+        _check_steps(x)
         current, membrane = torch.zeros_like(x[0]), torch.zeros_like(x[0])
         spikes = []
         for now in x:
@@ -99,6 +101,11 @@ class SynapticSteps(nn.Module):
             spikes.append(spike)
         self.neuron.syn, self.neuron.mem = torch.zeros(0, device=x.device), torch.zeros(0, device=x.device)
         return torch.stack(spikes)
+
+
+def _check_steps(x: Tensor) -> None:
+    if len(x) == 0:
+        raise ValueError(f"x has no time step: {[*x.shape]}; pass [T, ...] with at least one")
 
 
 def _unlisted(neuron: nn.Module) -> nn.Module:

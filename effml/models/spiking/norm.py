@@ -89,6 +89,8 @@ class NormRevLIF(nn.Module):
 def _check(norm: nn.BatchNorm2d, x: Tensor) -> None:
     if x.dtype not in (torch.float32, torch.float64):
         raise TypeError(f"a norm that is recomputed takes float32 or float64, got {x.dtype}; convert with .float()")
+    if x.shape[0] == 0:
+        raise ValueError(f"x is empty: {[*x.shape]}; pass at least one time step")
     if x.ndim < 4 or x.shape[-3] != norm.num_features:
         raise ValueError(f"the norm takes [..., {norm.num_features}, h, w], got {[*x.shape]}")
 

@@ -63,6 +63,8 @@ class SpikingSequence(nn.Module):
     ) -> Tensor:
         if any(isinstance(m, _BatchNorm) and m.training for m in self.modules()):
             raise ValueError("a batch norm in training sees a segment at a time here; use another norm, or eval()")
+        if len(x) == 0:
+            raise ValueError(f"x has no time step: {[*x.shape]}; pass at least one")
         segment = self.segment or math.isqrt(len(x) - 1) + 1
         every = [*parameters_of(self), *parameters]
         return _Sequence.apply(x, list(self.layers), segment, readout, *every)
