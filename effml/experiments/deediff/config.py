@@ -26,7 +26,7 @@ class Model:
 class Train:
     steps: int = option(1500, "optimiser steps", low=1)
     batch: int = option(128, "images a step", low=1)
-    lr: float = option(2e-3, "peak learning rate", low=0.0)
+    lr: float = option(5e-3, "peak learning rate", low=0.0)
     ema: float = option(0.995, "decay of the averaged weights", low=0.0, high=1.0)
     lam: float = option(1.0, "weight of the uncertainty loss (eq. 9)", low=0.0)
     beta: float = option(1.0, "weight of the layer-wise loss (eq. 9)", low=0.0)
@@ -49,9 +49,9 @@ class Sample:
 
 @dataclass
 class Policies:
-    thresholds: list[float] = option([0.1, 0.15, 0.2, 0.3, 0.4], "uncertainty thresholds", low=0.0)
+    thresholds: list[float] = option([0.1, 0.15, 0.2, 0.3], "uncertainty thresholds", low=0.0)
     layers: list[int] = option([0, 1, 3, 5], "fixed layers, 0-based", low=0)
-    fewer_steps: list[int] = option([4, 6, 8, 12, 18], "solver steps of the full model that rival exits", low=2)
+    fewer_steps: list[int] = option([2, 3, 4, 6, 8, 12, 18], "solver steps of the full model that rival exits", low=2)
     tolerances: list[float] = option([0.05, 0.1, 0.2, 0.4], "PABEE's relative tolerances", low=0.0)
     cosines: list[float] = option([0.8, 0.9, 0.95, 0.99], "CALM's cosines", low=-1.0, high=1.0)
     probabilities: list[float] = option(
@@ -81,6 +81,33 @@ class Config:
             raise UserError(f"policy.layers must not exceed model.depth={self.model.depth}")
         if self.model.width % self.model.heads:
             raise UserError(f"model.width={self.model.width} must be divisible by model.heads={self.model.heads}")
+
+
+EDGES = {"digits": 8, "cifar10": 32, "celeba": 64}
+RATE = 25e9
+"""Multiply-accumulates a second that such small networks reach on two cores."""
+
+
+def cost(config: Config) -> Cost:
+    """From the network's multiply-accumulates: a training step is three calls, the heads a tenth on top."""
+    if config.suite == "kernel":
+        return Cost(20, 2e9, "times the fused uncertainty")
+    model, sample, policy = config.model, config.sample, config.policy
+    tokens = (EDGES.get(config.dataset.name, 32) // model.patch) ** 2 + 1
+    block = 12 * tokens * model.width**2 + 2 * tokens**2 * model.width
+    call = (model.depth + 1) * block + model.depth * tokens * model.width**2
+    ablates, times = config.suite in ("ablation", "all"), config.suite in ("pareto", "all")
+    training = 3.3 * call * config.train.batch * config.train.steps * (4.2 if ablates else 1)
+    whole = 1 + 5 * ablates
+    if times:  # exits and rivals take half of the full model's time, one call untimed
+        settings = 4 * len(policy.thresholds) + sum(
+            len(found) for found in (policy.layers, policy.fewer_steps, policy.tolerances, policy.cosines,
+                                     policy.probabilities, policy.intervals)
+        )  # fmt: skip
+        whole += (sample.rounds + 1) * (settings / 2 + 1.5 * len(policy.caches) + 1)
+    sampling = call * sample.images * sample.steps * whole * (2 if sample.guidance else 1)
+    what = "trains a small network" + (", then samples with every policy" if times else "")
+    return Cost(30 + (training + sampling) / RATE, 2e9, what)
 
 
 _QUALITY = ("layers", "layer_ratio", "gmac", "seconds_per_image", "speedup", "fd", "kid", "psnr", "syncs")
@@ -150,9 +177,7 @@ EXPERIMENT = Experiment(
     ),
     timed=lambda config: config.suite in ("pareto", "kernel", "all"),
     after_stages=("suite", "sample", "policy"),
-    cost=lambda config: Cost(
-        20 if config.suite == "kernel" else config.train.steps * 0.12 * (4 if config.suite in ("ablation", "all") else 1) + 90,
-        2e9, "trains a small network, then samples with every policy"),
+    cost=cost,
     plots=(
         Plot("pareto", "Quality against time", "pareto", "scatter", "seconds_per_image", "fd", series=("policy",), log="x"),
         Plot("layers", "Error of every exit", "layers", "line", "layer", "error", series=("timestep",), log="y"),

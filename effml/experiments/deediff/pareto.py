@@ -16,21 +16,28 @@ from effml.experiments.deediff.config import Config
 from effml.experiments.deediff.contenders import Contender, contenders_of
 from effml.experiments.deediff.networks import sampled
 from effml.experiments.deediff.quality import Judge, Quality, psnr
-from effml.models.exits.sampling import FirstBlockCache, Trajectory
+from effml.models.exits.sampling import FirstBlockCache, Full, Trajectory
 from effml.models.uvit import UViT
 from effml.models.uvit.cost import cost, until
 
 
 def pareto(run: Run, config: Config, net: UViT, task: training.Task, judge: Judge, full: Trajectory) -> None:
-    """Quality once per contender, then times interleaved; last the first-block cache, whose hooks must come off again."""
+    """Quality of each contender's first images, times interleaved; last the first-block cache, whose hooks slow others."""
     contenders = contenders_of(run, config, net, task)
-    done: list[tuple[Contender, Trajectory]] = []
-    for contender in run.progress(contenders, "quality"):
-        done.append((contender, sampled(run, config, task, contender.network, contender.steps)))
+    first: dict[str, Trajectory] = {}
+    ticks = iter(run.progress(range((config.sample.rounds + 1) * len(contenders)), "sampling"))
+
+    def once(contender: Contender) -> None:
+        next(ticks, None)
+        made = sampled(run, config, task, contender.network, contender.steps)
+        first.setdefault(_key(contender), made)
+
     # The oracle looks at the last layer first: its time says nothing.
-    timed = [contender for contender in contenders if contender.policy != "oracle"]
-    calls = {_key(c): partial(sampled, run, config, task, c.network, c.steps) for c in timed}
-    timings = _timed(run, config, calls)
+    timings = _timed(run, config, {_key(c): partial(once, c) for c in contenders if c.policy != "oracle"})
+    for contender in contenders:
+        if contender.policy == "oracle":
+            once(contender)
+    done = [(contender, first[_key(contender)]) for contender in contenders]
     seconds = {key: timing.median / config.sample.images for key, timing in timings.items()}
     images = config.sample.images
     for contender, trajectory in done:
@@ -45,7 +52,7 @@ def pareto(run: Run, config: Config, net: UViT, task: training.Task, judge: Judg
             contender = Contender("first-block cache", f"{threshold:g}", cache, config.sample.steps)
             trajectory = sampled(run, config, task, cache)
             timing = _timed(run, config, {"cache": partial(sampled, run, config, task, cache)})["cache"]
-        alone = _timed(run, config, {"full": calls["full -"]})["full"]
+        alone = _timed(run, config, {"full": partial(sampled, run, config, task, Full(net))})["full"]
         labels = _labels(task, contender)
         _record_point(run, net, labels, trajectory, judge(trajectory.images))
         run.record("pareto", labels, "psnr", psnr(trajectory.images, full.images))
@@ -64,7 +71,7 @@ def _labels(task: training.Task, contender: Contender) -> dict[str, str]:
     return {"dataset": task.name, "policy": contender.policy, "setting": contender.setting}
 
 
-def _timed(run: Run, config: Config, calls: Mapping[str, Callable[[], Trajectory]]) -> dict[str, Timing]:
+def _timed(run: Run, config: Config, calls: Mapping[str, Callable[[], object]]) -> dict[str, Timing]:
     return interleave(calls, rounds=config.sample.rounds, warmup=0, device=run.device, min_seconds=0.0)
 
 
