@@ -11,6 +11,8 @@ Knows nothing of networks and of what the gate switches.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -18,7 +20,7 @@ from torch import Tensor, nn
 from effml.models.gated.gate import FixedGate, Gate, straight_through
 
 
-class PairGate(Gate):
+class PairGate(Gate, ABC):
     """A gate of shape `[2, V]`; how its two ranks follow from the weights is left to the kinds below.
 
     Args:
@@ -32,13 +34,13 @@ class PairGate(Gate):
         super().__init__()
         self.weight = nn.Parameter(torch.empty(2, nodes).uniform_(low, high, generator=generator))
 
+    @abstractmethod
     def ranks(self) -> Float[Tensor, " 2"]:
         """What speaks for a first and for a second nonlinearity; open above 0, and the first is never the smaller."""
-        raise NotImplementedError
 
+    @abstractmethod
     def opened(self, count: int) -> Bool[Tensor, "2 nodes"]:
         """The gate with this many nonlinearities at every node, at the positions that the weights prefer."""
-        raise NotImplementedError
 
     @property
     def state(self) -> Bool[Tensor, "2 nodes"]:  # type: ignore[override]

@@ -21,22 +21,22 @@ class Protocol:
 
     Args:
         relu: a comparison and a product; polynomial: `c2 z^2 + c1 z + c0`; affine: `c1 z + c0`.
-        offline: bytes per ReLU before the input is known.
-        relu_rounds, polynomial_rounds: of a layer that has any such site.
         dealer: whether a third party, or one of the two, deals out triples.
         source: of the numbers; measured: or from the literature.
+        offline: bytes per ReLU before the input is known.
+        relu_rounds, polynomial_rounds: of a layer that has any such site.
     """
 
     name: str
     relu: float | None
     polynomial: float | None
     affine: float | None
-    offline: float | None
-    relu_rounds: int | None
-    polynomial_rounds: int | None
     dealer: bool
     source: str
-    measured: bool
+    measured: bool = True
+    offline: float | None = None
+    relu_rounds: int | None = None
+    polynomial_rounds: int | None = None
 
     @property
     def square_over_relu(self) -> float | None:
@@ -44,56 +44,32 @@ class Protocol:
         return None if self.polynomial is None or self.relu is None else self.polynomial / self.relu
 
 
-_CRYPTEN = Protocol(
-    name="crypten",
-    relu=464,
-    polynomial=16,
-    affine=0,
-    offline=None,
-    relu_rounds=9,
-    polynomial_rounds=1,
-    dealer=True,
-    source="CrypTen 0.4.1, 64-bit ring, trusted first party; by its own count",
-    measured=True,
-)
-_SEMI2K = Protocol(
-    name="semi2k",
-    relu=144,
-    polynomial=56,
-    affine=8,
-    offline=None,
-    relu_rounds=None,
-    polynomial_rounds=None,
-    dealer=True,
-    source=_SPU,
-    measured=True,
-)
-_CHEETAH = Protocol(
-    name="cheetah",
-    relu=98.5,
-    polynomial=227.6,
-    affine=3.1,
-    offline=None,
-    relu_rounds=None,
-    polynomial_rounds=None,
-    dealer=False,
-    source=_SPU,
-    measured=True,
-)
-_DELPHI = Protocol(
-    name="delphi",
-    relu=2e3,
-    polynomial=None,
-    affine=None,
-    offline=17.5e3,
-    relu_rounds=None,
-    polynomial_rounds=None,
-    dealer=False,
-    source="garbled circuits, 32 bits: Delphi, USENIX Security 2020, recalled",
-    measured=False,
+_KNOWN = (
+    Protocol(
+        "crypten",
+        relu=464,
+        polynomial=16,
+        affine=0,
+        dealer=True,
+        source="CrypTen 0.4.1, 64-bit ring, trusted first party; by its own count",
+        relu_rounds=9,
+        polynomial_rounds=1,
+    ),
+    Protocol("semi2k", relu=144, polynomial=56, affine=8, dealer=True, source=_SPU),
+    Protocol("cheetah", relu=98.5, polynomial=227.6, affine=3.1, dealer=False, source=_SPU),
+    Protocol(
+        "delphi",
+        relu=2e3,
+        polynomial=None,
+        affine=None,
+        dealer=False,
+        source="garbled circuits, 32 bits: Delphi, USENIX Security 2020, recalled",
+        measured=False,
+        offline=17.5e3,
+    ),
 )
 
-PROTOCOLS = {protocol.name: protocol for protocol in (_CRYPTEN, _SEMI2K, _CHEETAH, _DELPHI)}
+PROTOCOLS = {protocol.name: protocol for protocol in _KNOWN}
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,9 @@ def test_smoke(effml):
         }
         assert len(layers) == 16 and sum(layers.values()) == budgets["20%"]
     folder = next((effml.results / "runs" / "autorep").iterdir())
+    steps = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    looks = [(step["part"], step["step"]) for step in steps if step["fit"] == "curve-autorep+dapa-20%"]
+    assert looks == [("select", 6), ("select", 7), ("fit", 5)], "states are chosen on held-out images"
     with np.load(folder / "artifacts" / "masks" / "autorep+dapa-20pc.npz") as mask:
         bits = sum(int(np.unpackbits(mask[key]).sum()) for key in mask if key.startswith("bits/"))
         assert bits == budgets["20%"] == json.loads(str(mask["header"]))["kept"]
