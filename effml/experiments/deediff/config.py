@@ -98,7 +98,7 @@ def cost(config: Config) -> Cost:
     call = (model.depth + 1) * block + model.depth * tokens * model.width**2
     ablates, times = config.suite in ("ablation", "all"), config.suite in ("pareto", "all")
     training = 3.3 * call * config.train.batch * config.train.steps * (4.2 if ablates else 1)
-    whole = 1 + 5 * ablates
+    whole: float = 1 + 5 * ablates
     if times:  # exits and rivals take half of the full model's time, one call untimed
         settings = 4 * len(policy.thresholds) + sum(
             len(found) for found in (policy.layers, policy.fewer_steps, policy.tolerances, policy.cosines,
