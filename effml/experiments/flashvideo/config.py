@@ -40,8 +40,8 @@ class Model:
 
 @dataclass
 class Training:
-    steps: int = option(1200, "optimizer steps", low=1)
-    batch: int = option(16, "clips a step", low=1)
+    steps: int = option(4000, "optimizer steps", low=1)
+    batch: int = option(8, "clips a step", low=1)
     rate: float = option(2e-3, "peak learning rate of AdamW, cosine", low=0.0)
     warmup: int = option(50, "steps of linear warm-up", low=0)
     weight_decay: float = option(0.05, "weight decay", low=0.0)
@@ -135,7 +135,10 @@ def _cost(config: Config) -> Cost:
     return Cost(sum(chosen), 1.5e9, "on two CPU cores")
 
 
-_TRAIN = "effml run flashvideo --dataset {dataset} model.kind={model} model.serial={serial} model.decay={decay}"
+_TRAIN = (
+    "effml run flashvideo --dataset {dataset} model.kind={model} model.serial={serial} model.decay={decay} "
+    "train.steps={steps}"
+)
 _DECODE = "effml run flashvideo suite=decode decode.lengths=[{length}] decode.batches=[{batch}]"
 
 EXPERIMENT = Experiment(
@@ -177,16 +180,17 @@ EXPERIMENT = Experiment(
         Metric("difference_max", "levels", "largest difference of a pixel from dense interpolation", better="lower"),
     ),
     tables=(
-        Table("quality", "Text to video on small clips", rows=("dataset", "model", "serial", "decay"),
+        Table("quality", "Text to video on small clips", rows=("dataset", "model", "serial", "decay", "steps"),
               metrics=("parameters", "nll", "unigram_nll", "first_frame_nll", "later_frames_nll", "shuffled_nll", "passes",
                        "digit_accuracy", "digit_accuracy_low", "direction_accuracy", "direction_accuracy_low",
                        "motion_error", "change_ratio"),
               fill=_TRAIN,
               note="FVD, LPIPS and the sizes of the paper's models are not transcribed. nll of the masked model is of masked "
-                   "codes at random rates, which is not comparable with that of the others.",
+                   "codes at random rates, which is not comparable with that of the others. steps: of training; "
+                   "compare rows of equal steps.",
               order={"model": ["retnet", "transformer", "masked"], "serial": ["token", "embedding", "none"]}),
-        Table("frames", "Negative log likelihood by frame", rows=("dataset", "model", "serial", "decay"), columns="frame",
-              metrics=("nll",), fill=_TRAIN,
+        Table("frames", "Negative log likelihood by frame", rows=("dataset", "model", "serial", "decay", "steps"),
+              columns="frame", metrics=("nll",), fill=_TRAIN,
               order={"serial": ["token", "embedding", "none"]}),
         Table("tokenizer", "Frames as codes", rows=("dataset", "tokenizer", "codes", "patch"),
               metrics=("tokenizer_psnr", "perplexity", "digit_accuracy"),
@@ -224,7 +228,7 @@ EXPERIMENT = Experiment(
         Plot("memory", "What is kept of the tokens so far", "memory", "line", "length", "state_bytes",
              series=("batch", "provider"), log="xy"),
         Plot("frames", "Negative log likelihood by frame", "frames", "line", "frame", "nll",
-             series=("model", "serial", "decay")),
+             series=("model", "serial", "decay", "steps")),
         Plot("interpolation", "What skipping saves and costs", "interpolation", "scatter", "skipped", "psnr_loss",
              series=("clip", "method")),
     ),

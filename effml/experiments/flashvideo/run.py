@@ -39,6 +39,7 @@ def _train(config: Config, run: Run) -> None:
         "model": config.model.kind,
         "serial": config.model.serial if config.model.kind != "masked" else "-",
         "decay": config.model.decay if config.model.kind == "retnet" else "-",
+        "steps": config.train.steps,
     }
 
     def record(metric: str, value: float) -> None:

@@ -21,7 +21,9 @@ CHECKPOINT = 200  # steps
 def build(config: Config, prepared: Prepared, run: Run) -> Any:
     """A fresh model; its weights depend on the seed alone."""
     options = config.model
-    shape = Shape(options.width, options.layers, options.heads, options.decay)
+    # RetNet's own base of 10000 is for texts of thousands of tokens: on a clip most pairs would hardly turn.
+    base = float(prepared.layout.length(prepared.layout.frames))
+    shape = Shape(options.width, options.layers, options.heads, options.decay, base)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(run.generator("weights").initial_seed())
         if options.kind == "masked":

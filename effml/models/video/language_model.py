@@ -1,7 +1,8 @@
 """The video language model: next-token prediction over a captioned clip's sequence, with RetNet or a transformer inside.
 
 Knows the layout of sequences but neither pixels nor words. The serial numbers of frames come in as tokens, as vectors
-added to each token of a frame, or not at all (`layout.serial`).
+added to each token of a frame, or not at all (`layout.serial`). A token's place within its frame is always a vector added
+to it: motion is a shift from place to place, which relative positions along the sequence tell only indirectly.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class VideoModel(nn.Module):
             raise ValueError(f"kind '{kind}' is none of {', '.join(KINDS)}")
         self.layout, self.shape, self.kind = layout, shape, kind
         self.embedding = nn.Embedding(layout.tokens, shape.width)
+        self.place_embedding = nn.Embedding(layout.frame_tokens + 1, shape.width)
         self.frame_embedding = nn.Embedding(layout.frames + 1, shape.width) if layout.serial == "embedding" else None
         self.stack: Any = (
             RetNet(shape.width, shape.layers, log_gammas(layout, shape), shape.base)
@@ -54,6 +56,7 @@ class VideoModel(nn.Module):
         )
         self.head = nn.Linear(shape.width, layout.codes, bias=False)
         nn.init.normal_(self.embedding.weight, std=1.0)
+        nn.init.normal_(self.place_embedding.weight, std=0.5)
         if self.frame_embedding is not None:
             nn.init.normal_(self.frame_embedding.weight, std=0.1)
         nn.init.normal_(self.head.weight, std=shape.width**-0.5)
@@ -64,9 +67,10 @@ class VideoModel(nn.Module):
 
     def embed(self, ids: Int[Tensor, "B T"], start: int = 0) -> Float[Tensor, "B T d"]:
         """Embeddings of the tokens at positions `start ...`."""
-        x = self.embedding(ids)
+        span = (start, ids.shape[1], ids.device)
+        x = self.embedding(ids) + self.place_embedding(self.layout.place_of(*span))
         if self.frame_embedding is not None:
-            frame = self.layout.frame_of(start + ids.shape[1], ids.device)[start:]
+            frame = self.layout.frame_of(*span)
             x = x + self.frame_embedding(frame.clamp(max=self.layout.frames))
         return x
 

@@ -97,7 +97,12 @@ class Layout:
         head = codes.new_full((batch, self.prefix - 1), IGNORE)
         return torch.cat([head, codes.flatten(1)], 1)
 
-    def frame_of(self, length: int, device: torch.device | str = "cpu") -> Int[Tensor, " length"]:
-        """Frame (from 1) that each position belongs to; 0 for the prefix."""
-        position = torch.arange(length, device=device) - self.prefix
+    def frame_of(self, start: int, count: int, device: torch.device | str = "cpu") -> Int[Tensor, " count"]:
+        """Frame (from 1) that each of the positions `start ... start + count - 1` belongs to; 0 for the prefix."""
+        position = torch.arange(start, start + count, device=device) - self.prefix
         return torch.where(position < 0, 0, position // self.frame_tokens + 1)
+
+    def place_of(self, start: int, count: int, device: torch.device | str = "cpu") -> Int[Tensor, " count"]:
+        """Place within its frame (from 1) that each of these positions has; 0 for the prefix."""
+        position = torch.arange(start, start + count, device=device) - self.prefix
+        return torch.where(position < 0, 0, position % self.frame_tokens + 1)

@@ -40,7 +40,9 @@ def test_sequence_with_serial_tokens():
     bos, first = 5 + 6 + 3, 5 + 6
     assert made.sequence(TEXT, CODES).tolist() == [[bos, 5, 9, first, 3, 1, first + 1, 2, 0]]
     assert made.targets(CODES).tolist() == [[IGNORE, IGNORE, IGNORE, 3, 1, IGNORE, 2, 0]]
-    assert made.frame_of(9).tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    assert made.frame_of(0, 9).tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    assert made.place_of(0, 9).tolist() == [0, 0, 0, 1, 2, 3, 1, 2, 3]
+    assert made.frame_of(5, 3).tolist() == [1, 2, 2] and made.place_of(5, 3).tolist() == [3, 1, 2]
     assert made.length(2) == 9 and made.frame_tokens == 3
 
 
@@ -49,7 +51,7 @@ def test_sequence_without_serial_tokens(serial):
     made = layout(serial)
     assert made.sequence(TEXT, CODES).tolist() == [[14, 5, 9, 3, 1, 2, 0]]
     assert made.targets(CODES).tolist() == [[IGNORE, IGNORE, 3, 1, 2, 0]]
-    assert made.frame_of(7).tolist() == [0, 0, 0, 1, 1, 2, 2]
+    assert made.frame_of(0, 7).tolist() == [0, 0, 0, 1, 1, 2, 2]
 
 
 @pytest.mark.parametrize("serial", ["none", "token", "embedding"])
