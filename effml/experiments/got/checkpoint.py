@@ -17,8 +17,9 @@ from effml.experiments.got.config import TASKS, Config
 from effml.models.thoughts.game24 import Game24
 from effml.models.thoughts.prompts import Dialect
 from effml.models.thoughts.tiny.backend import TinyModel
+from effml.models.thoughts.tiny.teachers import PolynomialTeacher, SequenceTeacher, Teacher24
 from effml.models.thoughts.tiny.tokens import Vocabulary
-from effml.models.thoughts.tiny.traces import PolynomialTeacher, SequenceTeacher, Teacher, Teacher24
+from effml.models.thoughts.tiny.traces import Teacher
 from effml.models.thoughts.tiny.train import WORDS, Recipe, load, train
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from fractions import Fraction
 from random import Random
 
 from effml.models.thoughts import polynomial as poly
-from effml.models.thoughts import sequence as seq
+from effml.models.thoughts import recurrence
 from effml.models.thoughts.quadratic import make
 
 
@@ -65,7 +65,7 @@ def sequence(rng: Random, order: int = 2) -> str:
 
 
 def _node(kind: str, *values: int) -> str:
-    return seq.node_of(kind, [make(value) for value in values])
+    return recurrence.node_of(kind, [make(value) for value in values])
 
 
 def _irrational(p: int, q: int, negative: bool) -> bool:

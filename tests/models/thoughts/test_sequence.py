@@ -8,7 +8,7 @@ import pytest
 import sympy
 
 from effml.errors import UserError
-from effml.models.thoughts import problems, sequence
+from effml.models.thoughts import problems, recurrence, sequence
 from effml.models.thoughts.quadratic import make
 from effml.models.thoughts.sequence import Sequences
 
@@ -16,10 +16,10 @@ TASK = Sequences()
 
 
 def teacher_moves(node):
-    kind, values = sequence.read_node(node)
+    kind, values = recurrence.read_node(node)
     if kind != "sec":
         yield sequence.shift_move(node)
-    elif (roots := sequence.characteristic_roots(values[2], values[3])) is not None:
+    elif (roots := recurrence.characteristic_roots(values[2], values[3])) is not None:
         r, s = roots
         yield sequence.ratio_move(node, r) if r == s else sequence.split_move(node, r, s)
     if (basis := sequence.basis_of(node)) is not None:
@@ -42,9 +42,9 @@ def test_every_way_to_a_formula_gives_the_sequence(seed):
             answer = TASK.assemble(node, proof)
             assert TASK.judge(problem, f"Answer: a(n) = {answer}").right
             assert not TASK.judge(problem, f"Answer: a(n) = {answer} + 1").right
-            kind, values = sequence.read_node(node)
+            kind, values = recurrence.read_node(node)
             expression = sympy.sympify(answer.replace("^", "**"), rational=True)
-            for n, term in enumerate(sequence.terms(kind, values, 8), 1):
+            for n, term in enumerate(recurrence.terms(kind, values, 8), 1):
                 assert expression.subs("n", n) == sympy.Rational(term.a.numerator, term.a.denominator)
             solved += 1
     assert solved > 20
@@ -110,8 +110,8 @@ def test_wrong_moves_are_read_and_found_unsound(node, line):
 
 
 def test_constants_are_solved_exactly():
-    assert sequence.solve_fit("fit 2^n n 1 : 1 9 28") == tuple(map(make, (sympy_fraction("11/2"), -3, -7)))
-    assert sequence.solve_fit("fit 2^n 2^n : 1 2") is None
+    assert recurrence.solve_fit("fit 2^n n 1 : 1 9 28") == tuple(map(make, (sympy_fraction("11/2"), -3, -7)))
+    assert recurrence.solve_fit("fit 2^n 2^n : 1 2") is None
 
 
 def sympy_fraction(text):

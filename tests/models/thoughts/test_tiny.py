@@ -21,8 +21,9 @@ from effml.models.thoughts.task import Problem, follow
 from effml.models.thoughts.tiny.backend import TinyModel
 from effml.models.thoughts.tiny.generate import Row, generate
 from effml.models.thoughts.tiny.gpt import GPT, Shape
+from effml.models.thoughts.tiny.teachers import PolynomialTeacher, SequenceTeacher, Teacher24
 from effml.models.thoughts.tiny.tokens import END, Vocabulary
-from effml.models.thoughts.tiny.traces import LESSONS, PolynomialTeacher, SequenceTeacher, Teacher24
+from effml.models.thoughts.tiny.traces import LESSONS
 from effml.models.thoughts.tiny.train import WORDS, Recipe, as_tensors, encode, load, train
 
 PROMPTS = Path(__file__).parents[3] / "conf/experiment/got/prompts/tiny.yaml"
