@@ -140,6 +140,20 @@ class Csr:
             )
 
     @staticmethod
+    def from_torch(matrix: Float[Tensor, "rows columns"]) -> Csr:
+        """A torch matrix of any layout, sparse or dense; duplicate entries of an uncoalesced COO one are summed.
+
+        Raises:
+            ValueError: not a matrix.
+        """
+        if matrix.ndim != 2:
+            raise ValueError(f"a matrix is needed, got shape {[*matrix.shape]}")
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+            csr = (matrix.coalesce() if matrix.layout == torch.sparse_coo else matrix).to_sparse_csr()
+        return Csr(csr.crow_indices().long(), csr.col_indices().int(), csr.values(), matrix.shape[1])
+
+    @staticmethod
     def from_edge_index(
         edge_index: Int[Tensor, "2 edges"], num_nodes: int, weight: Tensor | None = None, *, coalesce: bool = True
     ) -> Csr:
@@ -147,7 +161,19 @@ class Csr:
 
         Columns come out ascending. With `coalesce`, duplicate edges are merged (weights summed; a pattern stays a
         pattern).
+
+        Raises:
+            ValueError: not `[2, edges]`, ids outside `0 .. num_nodes - 1`, or another number of weights than of edges.
+            TypeError: ids that are no integers.
         """
+        if edge_index.ndim != 2 or edge_index.shape[0] != 2:
+            raise ValueError(f"edge_index must be [2, edges], got {[*edge_index.shape]}")
+        if edge_index.dtype == torch.bool or edge_index.is_floating_point() or edge_index.is_complex():
+            raise TypeError(f"edge_index holds node ids and must be of integers, got {edge_index.dtype}")
+        if num_nodes < 0:
+            raise ValueError(f"num_nodes must not be negative, got {num_nodes}")
+        if weight is not None and weight.shape != edge_index.shape[1:]:
+            raise ValueError(f"weight {[*weight.shape]} needs one entry per edge: {edge_index.shape[1]}")
         source, target = edge_index[0].long(), edge_index[1].long()
         if edge_index.numel() and (int(edge_index.min()) < 0 or int(edge_index.max()) >= num_nodes):
             raise ValueError(f"edge_index holds node ids outside 0..{num_nodes - 1}")

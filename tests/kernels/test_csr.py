@@ -98,3 +98,27 @@ def test_other_values_keep_the_pattern_and_drop_the_caches():
     adj.transpose()
     weighted = adj.with_values(torch.tensor([2.0, 3.0, 4.0]))
     assert np.array_equal(to_scipy(weighted.transpose()).toarray(), to_scipy(weighted).toarray().T)
+
+
+def test_from_torch_takes_every_layout_and_sums_duplicates():
+    dense = torch.tensor([[0.0, 2.0, 0.0], [1.0, 0.0, 3.0]])
+    twice = torch.sparse_coo_tensor([[0, 0, 1, 1], [1, 1, 0, 2]], [1.5, 0.5, 1.0, 3.0], (2, 3))
+    for matrix in (dense, dense.to_sparse(), twice, dense.to_sparse_csr(), dense.to_sparse_csc()):
+        assert torch.equal(Csr.from_torch(matrix).to_torch().to_dense(), dense)
+    with pytest.raises(ValueError, match=r"got shape \[3\]"):
+        Csr.from_torch(torch.ones(3))
+
+
+@pytest.mark.parametrize(
+    ("edges", "options", "error", "told"),
+    [
+        (torch.zeros(4, 2, dtype=torch.int64), {}, ValueError, r"must be \[2, edges\], got \[4, 2\]"),
+        (torch.tensor([[0.5], [1.9]]), {}, TypeError, "must be of integers, got torch.float32"),
+        (torch.zeros(2, 3, dtype=torch.bool), {}, TypeError, "must be of integers"),
+        (torch.zeros(2, 3, dtype=torch.int64), {"weight": torch.ones(2)}, ValueError, "one entry per edge: 3"),
+        (torch.zeros(2, 0, dtype=torch.int64), {"num_nodes": -1}, ValueError, "must not be negative"),
+    ],
+)
+def test_edges_that_are_none_are_refused(edges, options, error, told):
+    with pytest.raises(error, match=told):
+        Csr.from_edge_index(edges, **{"num_nodes": 2, **options})

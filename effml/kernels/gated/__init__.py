@@ -111,7 +111,8 @@ def gated_polynomial(
     site = z.shape[1:]
     if not (z.is_floating_point() and keep.is_floating_point() and coefficients.is_floating_point()):
         raise TypeError(
-            "gated_polynomial takes floating point z, keep and coefficients; convert a bool mask with .float()"
+            f"z, keep and coefficients must be floating point, got {z.dtype}, {keep.dtype}, {coefficients.dtype}; "
+            "convert a bool mask with .float()"
         )
     if not 1 <= coefficients.shape[0] <= 3:
         raise ValueError(f"gated_polynomial takes 1 to 3 coefficients (degree 0 to 2), got {coefficients.shape[0]}")

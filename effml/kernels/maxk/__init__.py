@@ -34,13 +34,15 @@ def maxk(x: Float[Tensor, "N H"], k: int, *, backend: str | None = None) -> Cbsr
 
     Raises:
         ValueError: k outside `1 .. H`, x not a matrix, H too large for a 16-bit index, or a back end not for x's device.
-        TypeError: x is not floating point.
+        TypeError: x is not floating point, or k no integer.
     """
     if x.dim() != 2:
         raise ValueError(f"x must be a matrix [N, H], got shape {tuple(x.shape)}")
     if x.dtype not in VALUE_DTYPES:
         raise TypeError(f"x must be floating point, got {x.dtype}")
     columns = x.shape[1]
+    if not isinstance(k, int) or isinstance(k, bool):
+        raise TypeError(f"k must be an integer, got {k!r}")
     if not 1 <= k <= columns:
         raise ValueError(f"k must be in 1..{columns} (the columns of x), got {k}")
     index_dtype(columns)  # refuses what a 16-bit index cannot reach
@@ -65,7 +67,12 @@ def spgemm(adj: Csr, x: Cbsr, *, backend: str | None = None) -> Float[Tensor, "M
 
     Raises:
         ValueError: `adj.columns` and `x.rows` differ, the devices differ, or the adjacency's weights require a gradient.
+        TypeError: x is not in CBSR form, or adj no Csr.
     """
+    if not isinstance(x, Cbsr):
+        raise TypeError(
+            f"x must be in CBSR form, as maxk(x, k) returns it, got {type(x).__name__}; spmm takes dense ones"
+        )
     _check(adj, x.rows, x.device)
     return ops.spgemm(adj, x.values, x.index, x.columns, backend)
 
@@ -100,6 +107,8 @@ def sspmm(
 
 
 def _check(adj: Csr, rows: int, device: object) -> None:
+    if not isinstance(adj, Csr):
+        raise TypeError(f"adj must be a Csr, got {type(adj).__name__}; Csr.from_edge_index and Csr.from_torch make one")
     if adj.columns != rows:
         raise ValueError(f"the adjacency has {adj.columns} columns, but its right-hand side {rows} rows")
     if adj.device != device:

@@ -44,8 +44,9 @@ def retention(
     Args:
         q, k: queries and keys `[B, T, H, K]`, float32, float16, bfloat16 or float64, all of one dtype and device.
         v: values `[B, T, H, V]`, same dtype.
-        log_gamma: natural logarithm of each head's decay, `[H]`, finite, float32 or float64; 0 means no decay. Take it
-            from `log1p(-2 ** (-5 - h))` rather than `log(1 - ...)`, which loses digits.
+        log_gamma: natural logarithm of each head's decay, `[H]`, float32 or float64, at most 0, which means no decay
+            (checked when it lies on the CPU). Take it from `log1p(-2 ** (-5 - h))`: `log(1 - ...)` loses
+            digits.
         scale: factor on the output, default `K ** -0.5`.
         initial_state: the state to start from, `[N, H, K, V]` with one entry per sequence (N = B unless packed), float32
             (float64 if `q` is). None means zeros.
@@ -140,6 +141,8 @@ def _check(q: Tensor, k: Tensor, v: Tensor, log_gamma: Tensor, chunk: int, backe
         raise TypeError(
             f"log_gamma must be float32 or float64, got {log_gamma.dtype}; its last digits decide the far past"
         )
+    if log_gamma.device.type == "cpu" and not torch.compiler.is_compiling() and not bool((log_gamma <= 0).all()):
+        raise ValueError(f"log_gamma must be at most 0, a decay of at most 1; got {log_gamma.tolist()}")
     if len({x.device for x in (q, k, v, log_gamma)}) > 1:
         raise ValueError(
             f"q, k, v, log_gamma lie on {q.device}, {k.device}, {v.device}, {log_gamma.device}; move them to one"

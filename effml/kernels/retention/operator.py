@@ -137,7 +137,9 @@ def step(state: Tensor, q: Tensor, k: Tensor, v: Tensor, log_gamma: Tensor, scal
 def _check_step(state: Tensor, q: Tensor, k: Tensor, v: Tensor, log_gamma: Tensor) -> None:
     if state.dtype not in (torch.float32, torch.float64):
         raise TypeError(f"state must be float32 or float64, got {state.dtype}")
-    if not state.is_contiguous() or state.dim() != 4:
+    if state.dim() != 4:
+        raise ValueError(f"state, the first argument, must be [B, H, K, V]; got {[*state.shape]}")
+    if not state.is_contiguous():
         raise ValueError(
             "state must be a contiguous [B, H, K, V], because it is updated in place; call .contiguous() before decoding"
         )

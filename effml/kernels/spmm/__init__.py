@@ -37,8 +37,10 @@ def spmm(
 
     Raises:
         ValueError: shapes do not match, or the tensors lie on different devices.
-        TypeError: a dtype other than the four above.
+        TypeError: a dtype other than the four above, or an `adj` that is neither (`Csr.from_torch` takes torch's matrices).
     """
+    if not isinstance(adj, Csr | Tensor):
+        raise TypeError(f"adj must be a Csr or an edge_index, got {type(adj).__name__}")
     if isinstance(adj, Tensor):
         matrix = adjacency_of(adj, edge_weight, num_nodes=x.shape[0])
     elif edge_weight is not None:

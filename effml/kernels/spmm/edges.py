@@ -25,9 +25,11 @@ def adjacency_of(
 
     Raises:
         ValueError: not `[2, edges]`, node ids outside the range, or another number of weights than of edges.
+        TypeError: a matrix, sparse or dense, where edges are wanted.
     """
-    if edge_index.ndim != 2 or edge_index.shape[0] != 2:
-        raise ValueError(f"edge_index must be [2, edges], got {[*edge_index.shape]}")
+    if edge_index.layout != torch.strided or edge_index.is_floating_point():
+        what = "a sparse torch tensor" if edge_index.layout != torch.strided else f"a tensor of {edge_index.dtype}"
+        raise TypeError(f"adj is {what}, and no edge_index; make the matrix once with Csr.from_torch(adj)")
     if edge_weight is not None and edge_weight.shape != edge_index.shape[1:]:
         raise ValueError(f"edge_weight {[*edge_weight.shape]} needs one entry per edge: {edge_index.shape[1]}")
     version, known = _known.get(edge_index, (None, None))

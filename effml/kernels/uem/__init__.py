@@ -5,6 +5,8 @@ The map itself is never written: an exit decision needs one number a sample.
 
 from __future__ import annotations
 
+import os
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -30,14 +32,30 @@ def mean_uncertainty(
         backend: "auto" takes "triton" on CUDA and "reference" elsewhere. Not differentiable: an exit needs no gradient.
 
     Raises:
-        ValueError: shapes that do not fit, more than 64 outputs a token for "triton", an unknown back end.
+        ValueError: shapes that do not fit, nothing to take a mean of, more than 64 outputs a token for "triton", an
+            unknown back end, or "triton" away from a GPU.
+        TypeError: anything but tensors of floating point.
     """
-    if tokens.ndim != 3 or weight.shape[1] != tokens.shape[2] or bias.shape[-1] != weight.shape[0]:
+    if not all(isinstance(given, Tensor) for given in (tokens, weight, bias)):
+        raise TypeError("tokens, weight and bias must be tensors")
+    outputs = weight.shape[0] if weight.ndim == 2 else -1
+    fit = tokens.ndim == 3 and weight.ndim == 2 and weight.shape[1] == tokens.shape[2]
+    if not fit or tuple(bias.shape) not in ((outputs,), (tokens.shape[0], outputs)):
         shapes = f"{tuple(tokens.shape)}, {tuple(weight.shape)}, {tuple(bias.shape)}"
         raise ValueError(f"tokens [B, P, D], weight [Q, D] and bias [Q] or [B, Q] do not fit: {shapes}")
+    if tokens.shape[1] == 0 or outputs == 0:
+        raise ValueError(
+            f"no tokens or no outputs to take a mean of: tokens {tuple(tokens.shape)}, weight {tuple(weight.shape)}"
+        )
+    if not (tokens.is_floating_point() and weight.is_floating_point() and bias.is_floating_point()):
+        raise TypeError(
+            f"tokens, weight and bias must be floating point, got {tokens.dtype}, {weight.dtype}, {bias.dtype}"
+        )
     if backend not in BACKENDS:
         raise ValueError(f"unknown backend {backend!r}; there is {', '.join(BACKENDS)}")
     with torch.no_grad():
+        if backend == "triton" and not tokens.is_cuda and os.environ.get("TRITON_INTERPRET") != "1":
+            raise ValueError('the "triton" back end needs tensors on a GPU; on the CPU use backend="reference"')
         if backend == "triton" or (backend == "auto" and tokens.is_cuda):
             from effml.kernels.uem import gpu
 

@@ -272,3 +272,14 @@ def test_backward_outlives_the_adjacency_object():
     (expected,) = torch.autograd.grad(spgemm(adj, maxk(x, 5)).sum(), x)
     assert torch.equal(found, expected)
     assert ops.resolve(None, x.device) == "numba"
+
+
+def test_kinds_of_argument_are_named():
+    x, adj = torch.ones(2, 4), Csr.from_torch(torch.eye(2))
+    for k in (2.0, "2", True):
+        with pytest.raises(TypeError, match="k must be an integer"):
+            maxk(x, k)
+    with pytest.raises(TypeError, match=r"CBSR form.*got Tensor"):
+        spgemm(adj, x)
+    with pytest.raises(TypeError, match="adj must be a Csr, got Tensor"):
+        spgemm(torch.eye(2), maxk(x, 2))

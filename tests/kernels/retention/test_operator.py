@@ -111,3 +111,10 @@ def test_step_refuses_a_state_it_cannot_update_in_place():
         retention_step(state.transpose(2, 3), q[:, 0], k[:, 0], v[:, 0], decays(2))
     with pytest.raises(ValueError, match=r"k has shape \(1, 1, 2, 4\)"):
         retention_step(state, q[:, 0], k, v[:, 0], decays(2))
+
+
+def test_a_growing_memory_is_refused():
+    q = torch.zeros(1, 3, 2, 4)
+    for bad in (0.03, float("nan")):
+        with pytest.raises(ValueError, match="at most 0"):
+            retention(q, q, q, torch.tensor([-0.1, bad]))

@@ -230,3 +230,16 @@ def test_matrix_that_would_read_foreign_memory_is_refused(indptr, indices):
 def test_misuse_is_named(x, error, words):
     with pytest.raises(error, match=words):
         spmm(heavy_tailed(9, 7), x)
+
+
+@pytest.mark.parametrize(
+    ("adj", "told"),
+    [
+        (torch.eye(2), "torch.float32, and no edge_index.*from_torch"),
+        (torch.eye(2).to_sparse_csr(), "a sparse torch tensor.*from_torch"),
+        ([[0], [1]], "a Csr or an edge_index, got list"),
+    ],
+)
+def test_a_matrix_is_not_taken_for_edges(adj, told):
+    with pytest.raises(TypeError, match=told):
+        spmm(adj, torch.ones(2, 3))

@@ -59,3 +59,21 @@ def test_cuda_equals_float64(dtype):
     found = mean_uncertainty(tokens.cuda()[:, 1:], weight.cuda(), bias.cuda()).cpu()
     exact = mean_uncertainty(tokens[:, 1:].double(), weight.double(), bias.double())
     torch.testing.assert_close(found.double(), exact, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "told"),
+    [
+        ({"tokens": torch.zeros(2, 0, 4)}, ValueError, "no tokens or no outputs"),
+        ({"weight": torch.zeros(4)}, ValueError, "do not fit"),
+        ({"bias": torch.zeros(3, 1)}, ValueError, "do not fit"),
+        ({"bias": 0.5}, TypeError, "must be tensors"),
+        ({"tokens": torch.zeros(2, 3, 4, dtype=torch.int64)}, TypeError, "must be floating point, got torch.int64"),
+        ({"backend": "triton"}, ValueError, "needs tensors on a GPU"),
+    ],
+)
+def test_wrong_arguments_are_named(changed, error, told, monkeypatch):
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    good = {"tokens": torch.zeros(2, 3, 4), "weight": torch.zeros(1, 4), "bias": torch.zeros(1)}
+    with pytest.raises(error, match=told):
+        mean_uncertainty(**{**good, **changed})
