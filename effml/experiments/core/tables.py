@@ -200,6 +200,10 @@ def _missing(table: Table, lines: list[Line], columns: list[Column], experiment:
             if not wanted or (line.cells and column.name not in line.paper):
                 continue
             labels = {**line.labels, **({} if table.columns == "metric" else {table.columns: column.label})}
+            if not all(
+                _named(experiment, name, value) for name, value in labels.items() if f"{{{name}}}" in table.fill
+            ):
+                continue
             try:
                 command = table.fill.format(**labels)
             except (KeyError, IndexError):
@@ -207,6 +211,15 @@ def _missing(table: Table, lines: list[Line], columns: list[Column], experiment:
             if command not in commands:
                 commands.append(command)
     return commands
+
+
+def _named(experiment: Experiment, name: str, value: Any) -> bool:
+    """Whether a label can stand in a command; a paper also has rows of several graphs, or of graphs that it alone knows."""
+    if name not in ("dataset", "graph") or value in experiment.datasets:
+        return True
+    from effml.experiments.data import registry
+
+    return value in registry.names()
 
 
 def _matches(labels: dict[str, Any], where: dict[str, Any]) -> bool:

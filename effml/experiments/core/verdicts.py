@@ -19,6 +19,7 @@ from effml.experiments.core.tables import Cell, cells_of
 
 VERDICTS = ("reproduced", "partly", "not reproduced", "not testable here")
 OPEN = "not measured"
+UNMEASURED = "Not measured yet"
 TITLE = "What became of the claims"
 HEADS = ("system", "the paper says", "measured here", "verdict", "shown by")
 FIELDS = {"system", "claim", "source", "measured", "cells", "verdict", "command"}
@@ -82,7 +83,9 @@ def _filled(entry: dict[str, Any], root: Path) -> Verdict:
         system=entry["system"],
         claim=entry["claim"],
         source=entry["source"],
-        measured=entry["measured"].format(**{name: cell_text(cell) for name, cell in cells.items()}),
+        measured=entry["measured"].format(**{name: cell_text(cell) for name, cell in cells.items()})
+        if whole
+        else UNMEASURED,
         verdict=entry["verdict"] if whole else OPEN,
         command=entry["command"],
         marks=tuple(sorted({cell.evidence for cell in cells.values() if cell is not None})),

@@ -219,7 +219,7 @@ EXPERIMENT = Experiment(
               fill="effml run maxk suite=profile profile.graph={graph} model.kind={model}", order=_K_ORDER),
         Table("approximation", "One hidden layer on [-1, 1]", rows=("target", "width", "model"),
               metrics=("error_max", "error_rms"), fill="effml run maxk suite=approximation",
-              note="The theorem: with MaxK, too, the error goes to zero as the width grows."),
+              note="The theorem says that weights with a small error exist, with MaxK, too; not that training finds them."),
     ),
     timed=lambda config: config.suite in ("kernel", "profile", "all"),
     cost=cost,
