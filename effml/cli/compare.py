@@ -29,6 +29,9 @@ def compare(first: Run, second: Run, results: Results = None) -> None:
         raise UserError(f"{first} and {second} are runs of different experiments ({', '.join(sorted(names))})")
     everything = store.all_rows(root, rows[0]["experiment"])
     groups = [[row] for row in rows] if _alike(*rows) else [[r for r in everything if _alike(r, row)] for row in rows]
+    unfinished = [name for name, group in zip((first, second), groups, strict=True) if not group]
+    if unfinished:
+        raise UserError(f"nothing to compare: no run like {' or '.join(unfinished)} has ended well")
     verdicts = judge(registry.get(rows[0]["experiment"]), *groups)
     _print(verdicts)
     what = changed(*rows)

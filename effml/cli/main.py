@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -54,6 +55,11 @@ def options(
 
 def main() -> None:
     """The process's entry: it ends with the outcome's exit code, however often Ctrl-C is pressed."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(
+            stream, io.TextIOWrapper
+        ):  # a terminal without the marks of tables gets their codes, not an error
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = command(sys.argv[1:])
     except KeyboardInterrupt:  # pressed again while the first press was being reported

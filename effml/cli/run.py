@@ -42,6 +42,7 @@ def run(
         return
     root = results_root(results)
     _writable(root)
+    _check_given(chosen, resolved.config, root, resume)
     if cost is not None and cost.seconds >= LONG_SECONDS:
         print(f"expected on two cores: {_cost_line(cost)}", file=sys.stderr)
 
@@ -77,6 +78,20 @@ def _cost_line(cost: Any) -> str:
     minutes = f"{cost.seconds / 60:.0f} min" if cost.seconds >= 90 else f"{cost.seconds:.0f} s"
     memory = f", {cost.memory_bytes / 1e9:.1f} GB of memory" if cost.memory_bytes >= 1e9 else ""
     return f"about {minutes}{memory}" + (f" ({cost.why})" if cost.why else "")
+
+
+def _check_given(experiment: Any, config: Any, root: Path, resume: str | None) -> None:
+    """Refuse an absent file or run before anything heavy is imported."""
+    from effml.experiments.core import store
+
+    if resume is not None:
+        store.find(root, resume)
+    dataset = getattr(config, "dataset", None)
+    if dataset is not None and dataset.name:
+        from effml.experiments.data import registry
+
+        if set(experiment.datasets) & set(registry.names()):  # an experiment may have data of its own making alone
+            registry.check_path(dataset.name, dataset.path, experiment.datasets)
 
 
 def _writable(root: Any) -> None:

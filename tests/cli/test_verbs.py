@@ -135,3 +135,26 @@ def test_help_is_quick_and_light():
 def test_module_and_unknown_word_as_a_process():
     ended = subprocess.run([sys.executable, "-m", "effml", "run", "maxx"], capture_output=True, text=True)
     assert ended.returncode == 2 and ended.stderr.startswith("effml: unknown experiment 'maxx'")
+
+
+def test_own_data_and_resumed_runs_are_checked_before_anything_starts(effml):
+    for words, code, told in [
+        (["run", "maxk", "dataset=file"], 2, "dataset.path="),
+        (["run", "maxk", "dataset=file", "dataset.path=nope.npz"], 4, "no file or folder nope.npz"),
+        (["run", "maxk", "--resume", "nosuch"], 2, "nosuch"),
+    ]:
+        ended = effml(*words)
+        assert ended.code == code and told in ended.err and "expected on" not in ended.err, ended.err
+    assert not list(effml.results.glob("runs/maxk/*"))
+
+
+def test_results_below_no_real_folder(effml):
+    ended = effml("run", "toy", "--results", "/proc/nope")
+    assert ended.code == 4 and "choose another with --results" in ended.err
+
+
+def test_a_terminal_without_the_marks(effml):
+    effml("run", "toy")
+    command = [sys.executable, "-m", "effml", "table", "all", "--results", str(effml.results)]
+    ended = subprocess.run(command, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert ended.returncode == 0 and b"Traceback" not in ended.stderr and ended.stdout.isascii() and ended.stdout

@@ -58,8 +58,12 @@ def carried_packages(into: Path) -> list[str]:
 
 def run(name: str, minutes: float, archive: Path, *, dry: bool, tests: bool = True) -> int:
     """Run the batch; returns the number of steps that did not end well."""
+    with tempfile.TemporaryDirectory(prefix="effml-batch-") as results:
+        return _run(name, minutes, archive, Path(results), dry=dry, tests=tests)
+
+
+def _run(name: str, minutes: float, archive: Path, results: Path, *, dry: bool, tests: bool) -> int:
     deadline = time.monotonic() + 60 * minutes
-    results = Path(tempfile.mkdtemp(prefix="effml-batch-"))
     environment = dict(os.environ, EFFML_RESULTS=str(results), PYTHONUNBUFFERED="1")
     extra = carried_packages(results / "packages")
     environment["PYTHONPATH"] = os.pathsep.join([str(Path.cwd()), *extra, environment.get("PYTHONPATH", "")]).rstrip(

@@ -35,7 +35,15 @@ def writing(where: Path) -> Iterator[None]:
             raise MissingRequirement(
                 f"the disk that holds {shown(where)} is full; free space or choose --results elsewhere"
             ) from None
-        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.EISDIR):
+        if error.errno in (
+            errno.EACCES,
+            errno.EROFS,
+            errno.EPERM,
+            errno.ENOTDIR,
+            errno.EEXIST,
+            errno.EISDIR,
+            errno.ENOENT,
+        ):
             reason = os.strerror(error.errno).lower()
             raise MissingRequirement(
                 f"results cannot be written to {shown(where)} ({reason}); choose another with --results"

@@ -133,12 +133,21 @@ def fetch(name: str) -> str:
     return download.into(places.cache(), data)
 
 
-def _files(data: DataSet, path: Path | None) -> Files:
-    """The verified files of a data set, or the user's path."""
+def check_path(name: str, path: str | Path | None, among: Iterable[str] = ()) -> None:
+    """Refuse an own data set without a path, or a path where nothing is, before anything is started."""
+    _check_path(get(name, among), Path(path).expanduser() if path else None)
+
+
+def _check_path(data: DataSet, path: Path | None) -> None:
     if path is not None and not path.exists():
-        raise MissingRequirement(f"there is no file or folder {path} (dataset.path)")
+        raise MissingRequirement(f"there is no file or folder {path}; name yours with dataset.path=...")
     if data.own and path is None:
         raise UserError(f"{data.title}: name the file or folder with dataset.path=...")
+
+
+def _files(data: DataSet, path: Path | None) -> Files:
+    """The verified files of a data set, or the user's path."""
+    _check_path(data, path)
     for files in data.alternatives:
         found = places.find(files, path)
         if found is not None:
