@@ -281,7 +281,9 @@ EXPERIMENT = Experiment(
               metrics=("safe_steps", "wrong_spikes", "first_wrong", "error_v", "error_x", "gradient_error"),
               fill="effml run revsnn suite=drift drift.alphas=[{alpha}] drift.modes=[{mode}]",
               order={"mode": ["paper", "anchor", "bits", "exact"]},
-              note="Mode exact computes on a grid of 1/65536; its gradient has no counterpart here and is left blank."),
+              note="safe_steps: as far as the gradient stays within about 1 %; single spikes may come back wrong before that. "
+                   "first_wrong counts from the end of the sequence. Mode exact computes on a grid of 1/65536; its gradient "
+                   "has no counterpart here and is left blank."),
         Table("accuracy", "Accuracy at equal width", rows=("dataset", "coding", "net", "steps", "kept"),
               metrics=("accuracy", "behind", "spike_rate", "spike_rate_low", "density", "parameters", "saved_bytes",
                        "step_seconds"), fill=_TRAIN, order=_ORDER, digits=4,
