@@ -159,6 +159,7 @@ def test_equal_time_compares_with_the_best_rival_that_is_no_slower():
         ("fewer steps", "4", 1.5, 6.0),
         ("uem", "0.1", 3.0, 4.4),
     ]
+    points += [("calm", "0.8", 9.5, 4.2)]
     points += [("uem", "0.2", 2.9, 5.0), ("uem", "0.4", 1.0, 4.0), ("calm", "0.9", 4.0, 4.6)]
     equal_time(run, task, [(Contender(policy, setting, None, 1), t, fd) for policy, setting, t, fd in points])
     found = run.found
@@ -168,8 +169,13 @@ def test_equal_time_compares_with_the_best_rival_that_is_no_slower():
     assert found["equal_time", "digits", "uem", "0.4", "rival_fd"] is None
     assert found["equal_time", "digits", "calm", "0.9", "advantage"] == pytest.approx(-0.1)
     assert [found["winners", "digits", "uem", name] for name in ("compared", "won")] == [2, 2]
+    assert found["equal_time", "digits", "calm", "0.8", "rival_fd"] == 4.0  # slower than the full model, and worse
     assert found["winners", "digits", "calm", "won"] == 0
-    assert ("equal_time", "digits", "full", "-", "fd") not in found and "beat 1 of 3" in run.last
+    assert (
+        ("equal_time", "digits", "full", "-", "fd") not in found
+        and "beat or equal 2 of 4" in run.last
+        and "1 more" in run.last
+    )
 
 
 def test_calibrated_table_holds_the_median_exit():
