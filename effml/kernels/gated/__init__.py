@@ -90,8 +90,8 @@ def _axes(z: Tensor) -> list[int]:
 
 
 def gated_polynomial(
-    z: Float[Tensor, batch * site], keep: Float[Tensor, "*gate"], coefficients: Float[Tensor, terms * group]
-) -> Float[Tensor, batch * site]:
+    z: Float[Tensor, " batch *site"], keep: Float[Tensor, "*gate"], coefficients: Float[Tensor, " terms *group"]
+) -> Float[Tensor, " batch *site"]:
     """`keep * relu(z) + (1 - keep) * (c0 + c1 z + c2 z^2)`, fused forward and backward.
 
     Args:

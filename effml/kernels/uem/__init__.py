@@ -19,7 +19,7 @@ BACKENDS = ("auto", "triton", "reference")
 def mean_uncertainty(
     tokens: Float[Tensor, "B P D"],
     weight: Float[Tensor, "Q D"],
-    bias: Float[Tensor, Q] | Float[Tensor, "B Q"],
+    bias: Float[Tensor, " Q"] | Float[Tensor, "B Q"],
     *,
     backend: str = "auto",
 ) -> Float[Tensor, " B"]:

@@ -72,7 +72,7 @@ class GatedActivation(nn.Module):
         """Scalar ReLUs that one example still passes."""
         return int(self.gate.decide().sum()) * self.sites_per_gate
 
-    def forward(self, z: Float[Tensor, batch * site]) -> Float[Tensor, batch * site]:
+    def forward(self, z: Float[Tensor, " batch *site"]) -> Float[Tensor, " batch *site"]:
         if self.metering:
             self.meter.observe(z.detach())
         return gated_polynomial(z, self.gate(), self.polynomial())

@@ -26,7 +26,9 @@ def _normal(mean: Tensor, std: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return ratio, density, torch.special.ndtr(ratio)
 
 
-def dapa(mean: Float[Tensor, "*group"], std: Float[Tensor, "*group"], degree: int = 2) -> Float[Tensor, terms * group]:
+def dapa(
+    mean: Float[Tensor, "*group"], std: Float[Tensor, "*group"], degree: int = 2
+) -> Float[Tensor, " terms *group"]:
     """The mean-square optimal polynomial for ReLU under N(mean, std^2); `std` is raised to 1e-3 where it is less.
 
     Raises:
@@ -50,7 +52,7 @@ def dapa_as_published(
     degree: int = 2,
     square_scale: float = 0.1,
     least_variance: float = 0.5,
-) -> Float[Tensor, terms * group]:
+) -> Float[Tensor, " terms *group"]:
     """What the authors' published program starts from, in effect: not the optimum, kept to compare with.
 
     It hands the running variance, raised to 0.5, to a formula that wants the deviation, and shrinks the result: c0

@@ -29,7 +29,7 @@ class Meter(nn.Module):
             buffer.zero_()
 
     @torch.no_grad()
-    def observe(self, z: Float[Tensor, batch * site]) -> None:
+    def observe(self, z: Float[Tensor, " batch *site"]) -> None:
         """Take a batch in. Half precisions are summed in float32 or better."""
         offset = z.dim() - len(self.shape)
         axes = [axis for axis in range(z.dim()) if axis < offset or self.shape[axis - offset] == 1]

@@ -38,7 +38,7 @@ class Polynomial(nn.Module):
         self.c1 = nn.Parameter(torch.ones(shape))
         self.c2 = nn.Parameter(torch.zeros(shape)) if degree == 2 else None
 
-    def forward(self) -> Float[Tensor, terms * group]:
+    def forward(self) -> Float[Tensor, " terms *group"]:
         """Effective coefficients, c0 first."""
         rows = [self.c0, self._limited(self.c1)]
         if self.c2 is not None:
@@ -49,7 +49,7 @@ class Polynomial(nn.Module):
         return coefficient if self.limit is None else coefficient.clamp(-self.limit, self.limit)
 
     @torch.no_grad()
-    def set(self, coefficients: Float[Tensor, terms * group]) -> None:
+    def set(self, coefficients: Float[Tensor, " terms *group"]) -> None:
         """Take effective coefficients, `degree + 1` of them."""
         if coefficients.shape[0] != self.degree + 1:
             raise ValueError(f"a polynomial of degree {self.degree} takes {self.degree + 1} coefficients")
