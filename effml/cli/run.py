@@ -90,7 +90,8 @@ def _check_given(experiment: Any, config: Any, root: Path, resume: str | None) -
     if dataset is not None and dataset.name:
         from effml.experiments.data import registry
 
-        if set(experiment.datasets) & set(registry.names()):  # an experiment may have data of its own making alone
+        known = set(registry.names())  # an experiment may also have data of its own making, and `file` of its own kind
+        if dataset.name in known or (dataset.name == registry.OWN and known & set(experiment.datasets)):
             registry.check_path(dataset.name, dataset.path, experiment.datasets)
 
 
