@@ -124,8 +124,8 @@ def footnotes(view: View) -> list[str]:
             notes.append("~ recalled, not transcribed.")
     if view.note:
         notes.append(view.note)
-    if view.missing:
-        notes.append("Empty cells are filled by: " + "; ".join(f"`{command}`" for command in view.missing[:12]))
+    if commands := view.missing():
+        notes.append("Empty cells are filled by: " + "; ".join(f"`{command}`" for command in commands))
     return notes
 
 

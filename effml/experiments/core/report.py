@@ -110,7 +110,7 @@ def print_run(experiment: Experiment, row: store.Row, folder: Path) -> None:
 
 def print_view(view: View) -> None:
     """One table: rich on a terminal, Markdown when piped. What is missing is told by `effml table`, not after every run."""
-    view.missing = []
+    view.missing = list
     view.lines = [line for line in view.lines if line.cells]
     if not sys.stdout.isatty():
         print(markdown(view), end="")

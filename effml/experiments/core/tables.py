@@ -6,9 +6,11 @@ Runs of the `smoke` preset feed no table unless it is asked for them.
 
 from __future__ import annotations
 
+import shlex
 import statistics
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache, partial
 from typing import Any
 
 from effml.experiments.core.paper import Published, published
@@ -16,6 +18,8 @@ from effml.experiments.core.spec import Experiment, Table
 from effml.experiments.core.store import Row, newest
 
 Labels = tuple[tuple[str, Any], ...]
+
+SHOWN = 12  # commands that fill empty cells, at most
 
 
 @dataclass
@@ -63,7 +67,8 @@ class View:
     columns: list[Column]
     lines: list[Line]
     devices: list[str]
-    missing: list[str]
+    missing: Callable[[], list[str]]
+    """Commands that would fill empty cells; asked for only where they are shown, as each is tried."""
     note: str
     digits: Any
 
@@ -95,7 +100,7 @@ def build(experiment: Experiment, table: Table, rows: list[Row], *, smoke: bool 
         columns=columns,
         lines=lines,
         devices=devices,
-        missing=_missing(table, lines, columns, experiment),
+        missing=partial(_missing, table, lines, columns, experiment),
         note=table.note,
         digits=table.digits,
     )
@@ -190,7 +195,7 @@ def _columns(
 
 
 def _missing(table: Table, lines: list[Line], columns: list[Column], experiment: Experiment) -> list[str]:
-    """The commands that would fill empty cells, each once."""
+    """The first commands that would fill empty cells, each once."""
     if not table.fill:
         return []
     commands: list[str] = []
@@ -200,26 +205,39 @@ def _missing(table: Table, lines: list[Line], columns: list[Column], experiment:
             if not wanted or (line.cells and column.name not in line.paper):
                 continue
             labels = {**line.labels, **({} if table.columns == "metric" else {table.columns: column.label})}
-            if not all(
-                _named(experiment, name, value) for name, value in labels.items() if f"{{{name}}}" in table.fill
-            ):
-                continue
             try:
                 command = table.fill.format(**labels)
             except (KeyError, IndexError):
                 command = table.fill
-            if command not in commands:
+            if command not in commands and len(commands) < SHOWN and _runs(command):
                 commands.append(command)
     return commands
 
 
-def _named(experiment: Experiment, name: str, value: Any) -> bool:
-    """Whether a label can stand in a command; a paper also has rows of several graphs, or of graphs that it alone knows."""
-    if name not in ("dataset", "graph") or value in experiment.datasets:
-        return True
-    from effml.experiments.data import registry
+@cache
+def _runs(command: str) -> bool:
+    """Whether the options of an `effml run` are taken: a paper also has rows of several graphs, or of graphs of its own."""
+    from effml.errors import UserError
+    from effml.experiments.core import registry
+    from effml.experiments.core.config import compose
 
-    return value in registry.names()
+    try:
+        words = shlex.split(command)
+    except ValueError:  # a label with a quotation mark
+        return False
+    if words[:2] != ["effml", "run"]:
+        return True
+    given, rest, left = {}, [], iter(words[3:])
+    for word in left:
+        if word.startswith("--"):
+            given[word] = next(left, "")
+        else:
+            rest.append(word)
+    try:
+        compose(registry.get(words[2]), rest, given.get("--dataset"), given.get("--preset"))
+    except UserError:
+        return False
+    return True
 
 
 def _matches(labels: dict[str, Any], where: dict[str, Any]) -> bool:

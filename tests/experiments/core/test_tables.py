@@ -73,3 +73,13 @@ def test_numbers_keep_significant_digits():
     assert number(1.5e-7) == "1.50e-07" and number(None) == "—"
     assert cell_text(Cell(0.94731, 0.0021, 3, "1", "measured", "CPU")) == "0.947 ± 0.002 (3)"
     assert cell_text(Cell(None, None, 0, "1", "measured", "CPU", note="out of memory")) == "n/a (out of memory)"
+
+
+def test_commands_that_fill_a_cell_are_ones_that_run():
+    from effml.experiments.core.tables import _runs
+
+    assert _runs("effml run maxk suite=kernel kernel.graphs=[reddit]") and _runs("effml sweep maxk --grid kernel")
+    assert _runs("effml run accelerators --device cuda --preset gpu")
+    for graph in ("ddi", "low-degree graphs", "the paper's"):
+        assert not _runs(f"effml run maxk suite=kernel kernel.graphs=[{graph}]")
+    assert not _runs("effml run accel_gcn suite=kernel graphs=[am] widths=[mean]")
