@@ -166,14 +166,9 @@ class Csr:
             ValueError: not `[2, edges]`, ids outside `0 .. num_nodes - 1`, or another number of weights than of edges.
             TypeError: ids that are no integers.
         """
-        if edge_index.ndim != 2 or edge_index.shape[0] != 2:
-            raise ValueError(f"edge_index must be [2, edges], got {[*edge_index.shape]}")
-        if edge_index.dtype == torch.bool or edge_index.is_floating_point() or edge_index.is_complex():
-            raise TypeError(f"edge_index holds node ids and must be of integers, got {edge_index.dtype}")
+        check_edges(edge_index, weight)
         if num_nodes < 0:
             raise ValueError(f"num_nodes must not be negative, got {num_nodes}")
-        if weight is not None and weight.shape != edge_index.shape[1:]:
-            raise ValueError(f"weight {[*weight.shape]} needs one entry per edge: {edge_index.shape[1]}")
         source, target = edge_index[0].long(), edge_index[1].long()
         if edge_index.numel() and (int(edge_index.min()) < 0 or int(edge_index.max()) >= num_nodes):
             raise ValueError(f"edge_index holds node ids outside 0..{num_nodes - 1}")
@@ -188,3 +183,17 @@ class Csr:
         indptr = torch.zeros(num_nodes + 1, dtype=torch.int64, device=key.device)
         torch.cumsum(torch.bincount(rows, minlength=num_nodes), 0, out=indptr[1:])
         return Csr(indptr, cols.to(torch.int32), values, num_nodes)
+
+
+def check_edges(edge_index: Tensor, weight: Tensor | None) -> None:
+    """Refuse what is no `[2, edges]` of integers, or weights that are not one per edge.
+
+    Raises:
+        ValueError, TypeError: with the shape or dtype that was given.
+    """
+    if edge_index.ndim != 2 or edge_index.shape[0] != 2:
+        raise ValueError(f"edge_index must be [2, edges], got {[*edge_index.shape]}")
+    if edge_index.dtype == torch.bool or edge_index.is_floating_point() or edge_index.is_complex():
+        raise TypeError(f"edge_index holds node ids and must be of integers, got {edge_index.dtype}")
+    if weight is not None and weight.shape != edge_index.shape[1:]:
+        raise ValueError(f"weight {[*weight.shape]} needs one entry per edge: {edge_index.shape[1]}")

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from effml.kernels.csr import Csr
+from effml.kernels.csr import Csr, check_edges
 
 _known: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
 
@@ -30,8 +30,7 @@ def adjacency_of(
     if edge_index.layout != torch.strided or edge_index.is_floating_point():
         what = "a sparse torch tensor" if edge_index.layout != torch.strided else f"a tensor of {edge_index.dtype}"
         raise TypeError(f"adj is {what}, and no edge_index; make the matrix once with Csr.from_torch(adj)")
-    if edge_weight is not None and edge_weight.shape != edge_index.shape[1:]:
-        raise ValueError(f"edge_weight {[*edge_weight.shape]} needs one entry per edge: {edge_index.shape[1]}")
+    check_edges(edge_index, edge_weight)
     version, known = _known.get(edge_index, (None, None))
     if version != edge_index._version or known.rows != num_nodes:
         # Weighted by the edges' positions, the matrix also tells where each edge went.

@@ -206,6 +206,6 @@ def _public_address(address: str) -> str:
 def _retry_after(error: Exception) -> float | None:
     headers = getattr(getattr(error, "response", None), "headers", None) or {}
     try:
-        return float(headers.get("retry-after", ""))
-    except ValueError:
+        return float(headers.get("retry-after") or "")
+    except (TypeError, ValueError):
         return None

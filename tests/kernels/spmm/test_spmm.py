@@ -243,3 +243,9 @@ def test_misuse_is_named(x, error, words):
 def test_a_matrix_is_not_taken_for_edges(adj, told):
     with pytest.raises(TypeError, match=told):
         spmm(adj, torch.ones(2, 3))
+
+
+@pytest.mark.parametrize("shape", [(3,), (4, 2), (3, 3), ()])
+def test_edges_of_another_shape_are_named(shape):
+    with pytest.raises(ValueError, match="must be"):
+        spmm(torch.zeros(shape, dtype=torch.int64), torch.ones(4, 3))
