@@ -135,7 +135,7 @@ EXPERIMENT = Experiment(
         Metric("floor", "", "the same distance of as many held-out real images: what a perfect generator would score"),
         Metric("rival_fd", "", "Fréchet distance of fewer full steps in the same time or less", better="lower"),
         Metric("advantage", "", "rival's distance less this one's: positive where early exit wins", better="higher"),
-        Metric("compared", "", "settings to which fewer full steps offer a rival in the same time or less"),
+        Metric("compared", "", "settings to which full steps, fewer or all, offer a rival in the same time or less"),
         Metric("won", "", "settings among them that are nearer to the real images than that rival", better="higher"),
         Metric("best", "", "largest advantage among them; positive where some setting wins", better="higher"),
         Metric("error", "1", "squared noise error of an exit", better="lower"),

@@ -42,9 +42,10 @@ def pareto(run: Run, config: Config, net: UViT, task: training.Task, judge: Judg
     done = [(contender, first[_key(contender)]) for contender in contenders]
     seconds = {key: timing.median / config.sample.images for key, timing in timings.items()}
     images = config.sample.images
+    distance: dict[str, float] = {}
     for contender, trajectory in done:
         labels = _labels(task, contender)
-        _record_point(run, net, labels, trajectory, judge(trajectory.images))
+        distance[_key(contender)] = _record_point(run, net, labels, trajectory, judge(trajectory.images))
         if contender.policy != "full":
             run.record("pareto", labels, "psnr", psnr(trajectory.images, full.images))
         if _key(contender) in timings:
@@ -56,12 +57,12 @@ def pareto(run: Run, config: Config, net: UViT, task: training.Task, judge: Judg
             timing = _timed(run, config, {"cache": partial(sampled, run, config, task, cache)})["cache"]
         alone = _timed(run, config, {"full": partial(sampled, run, config, task, Full(net))})["full"]
         labels = _labels(task, contender)
-        _record_point(run, net, labels, trajectory, judge(trajectory.images))
+        distance[_key(contender)] = _record_point(run, net, labels, trajectory, judge(trajectory.images))
         run.record("pareto", labels, "psnr", psnr(trajectory.images, full.images))
         _record_time(run, labels, timing, alone, images, note="not interleaved: its hooks slow others")
         done.append((contender, trajectory))
         seconds[_key(contender)] = timing.median / images
-    equal_time(run, task, [(c, seconds[_key(c)], judge(t.images).fd) for c, t in done if _key(c) in seconds])
+    equal_time(run, task, [(c, seconds[_key(c)], distance[_key(c)]) for c, _ in done if _key(c) in seconds])
     _depths(run, net, task, [(c, t) for c, t in done if c.policy == "uem"])
 
 
@@ -85,7 +86,8 @@ def _record_time(
     run.record("pareto", labels, "speedup", ratio.median, samples=ratio.samples, note=note)
 
 
-def _record_point(run: Run, net: UViT, labels: dict[str, str], trajectory: Trajectory, quality: Quality) -> None:
+def _record_point(run: Run, net: UViT, labels: dict[str, str], trajectory: Trajectory, quality: Quality) -> float:
+    """Everything about one setting but its time; returns its distance to the real images."""
     mean = float((trajectory.layers.float() + 1).mean())
     run.record("pareto", labels, "layers", mean)
     run.record("pareto", labels, "layer_ratio", mean / net.num_exits)
@@ -93,6 +95,7 @@ def _record_point(run: Run, net: UViT, labels: dict[str, str], trajectory: Traje
     run.record("pareto", labels, "fd", quality.fd)
     run.record("pareto", labels, "kid", quality.kid)
     run.record("pareto", labels, "syncs", trajectory.syncs)
+    return quality.fd
 
 
 def _depths(run: Run, net: UViT, task: training.Task, exited: list[tuple[Contender, Trajectory]]) -> None:
