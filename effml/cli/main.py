@@ -56,9 +56,8 @@ def options(
 def main() -> None:
     """The process's entry: it ends with the outcome's exit code, however often Ctrl-C is pressed."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(
-            stream, io.TextIOWrapper
-        ):  # a terminal without the marks of tables gets their codes, not an error
+        # A terminal without the marks of tables gets their codes, not an error.
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
         code = command(sys.argv[1:])

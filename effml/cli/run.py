@@ -86,13 +86,12 @@ def _check_given(experiment: Any, config: Any, root: Path, resume: str | None) -
 
     if resume is not None:
         store.find(root, resume)
-    dataset = getattr(config, "dataset", None)
-    if dataset is not None and dataset.name:
-        from effml.experiments.data import registry
+    from effml.experiments.data import registry
 
-        known = set(registry.names())  # an experiment may also have data of its own making, and `file` of its own kind
-        if dataset.name in known or (dataset.name == registry.OWN and known & set(experiment.datasets)):
-            registry.check_path(dataset.name, dataset.path, experiment.datasets)
+    dataset = config.dataset
+    known = set(registry.names())  # an experiment may also have data of its own making, and `file` of its own kind
+    if dataset.name in known or (dataset.name == registry.OWN and known & set(experiment.datasets)):
+        registry.check_path(dataset.name, dataset.path, experiment.datasets)
 
 
 def _writable(root: Any) -> None:

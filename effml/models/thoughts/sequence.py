@@ -36,7 +36,7 @@ from effml.models.thoughts.recurrence import (
     solve_fit,
     square,
     terms,
-)  # fmt: skip
+)
 from effml.models.thoughts.task import Move, Problem, Verdict, last_line, lines
 
 LINE = re.compile(r"(shift|split|ratio|form|formula|constants) (.{1,200}?)(?: left (.{1,200}))?$")

@@ -64,8 +64,7 @@ class Teacher24(Teacher):
         moves = _moves(node, rng.choice(("forward", "backward")))
         name = rng.choice(rng.choice(moves).premises) if moves else node
         numbers, target = game24.read_node(name)
-        whole = all(x.denominator == 1 and x >= 0 for x in (*numbers, target))
-        return name if whole and len(numbers) > 1 and not game24.reachable(numbers, target) else None
+        return name if _whole(name) and len(numbers) > 1 and not game24.reachable(numbers, target) else None
 
     def slip(self, move: Move, rng: Random) -> Move | None:
         pieces = pieces_of(self.task.line(move))
