@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from torch import Tensor
 from effml.experiments.autorep.config import Config
 from effml.experiments.autorep.data import Data
 from effml.experiments.autorep.networks import Method, budget_of, model_name, student
-from effml.experiments.core.run import Run
+from effml.experiments.core.run import Keep, Run, State
 from effml.models.reduction.fit import Objective, accuracy
 from effml.models.reduction.mask import ReluMask
 from effml.models.reduction.network import GatedNetwork
@@ -105,12 +106,13 @@ def curve(
     for text, budget in sorted(wanted.items(), key=lambda item: -item[1]):
         name = f"{label}-{method}-{text}"
 
-        def make(name: str = name, budget: int = budget) -> dict[str, Any]:
+        def make(progress: State | None, keep: Keep, name: str = name, budget: int = budget) -> State:
             began = time.perf_counter()
+            parts = dict(progress or {})
 
-            def load(part: str) -> dict[str, Any] | None:
-                saved = run.saved("checkpoint")
-                return saved["state"] if saved is not None and saved["key"] == f"{name}-{part}" else None
+            def keep_part(part: str, state: State) -> None:
+                parts[part] = deepcopy(state)  # it is the live one, which the next part changes
+                keep(parts)
 
             point = reach(
                 network,
@@ -124,8 +126,8 @@ def curve(
                 run.generator("gates"),
                 seed,
                 data.held_out,
-                load,
-                lambda part, state: run.save("checkpoint", {"key": f"{name}-{part}", "state": state}),
+                parts.get,
+                keep_part,
             )
             for part, fitted in (("select", point.selecting), ("fit", point.fitted)):
                 for step, loss, score in fitted.curve:
@@ -141,7 +143,7 @@ def curve(
             return {"last": last, "best": point.fitted.best_state or last, "figures": figures}
 
         try:
-            stage = run.stage(name, make)
+            stage = run.resumable(name, make)
         except FloatingPointError as error:
             run.log(f"{method} at {text}: {error}")
             raise Diverged(text, str(error)) from error

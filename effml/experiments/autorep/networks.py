@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from effml.errors import UserError
 from effml.experiments.autorep.config import Config
 from effml.experiments.autorep.data import Data
-from effml.experiments.core.run import Run
+from effml.experiments.core.run import Keep, Run, State
 from effml.models.private.costs import PROTOCOLS, cheapest_replacement, parse_bytes, relus_for_bytes
 from effml.models.reduction.budget import parse_budget
 from effml.models.reduction.fit import Objective, Plan, accuracy, fit
@@ -91,15 +91,13 @@ def train_teacher(config: Config, run: Run, data: Data) -> GatedNetwork:
         check_every=config.train.check_every,
     )
 
-    def train() -> dict[str, Tensor]:
-        resumed = run.saved("teacher-checkpoint")
-        keep = lambda state: run.save("teacher-checkpoint", state)  # noqa: E731
-        fitted = fit(model, data.batches, Objective(), plan, data.held_out, resumed, keep)
+    def train(progress: State | None, keep: Keep) -> dict[str, Tensor]:
+        fitted = fit(model, data.batches, Objective(), plan, data.held_out, progress, keep)
         for step, loss, score in fitted.curve:
             run.step(fit="teacher", step=step, loss=loss, held_out=score)
         return fitted.best_state or model.state_dict()
 
-    load_weights(teacher, {f"model.{key}": value for key, value in run.stage("teacher", train).items()})
+    load_weights(teacher, {f"model.{key}": value for key, value in run.resumable("teacher", train).items()})
     teacher.eval().requires_grad_(False)
     share = accuracy(teacher, *data.test)
     run.log(f"all {teacher.total:,} ReLUs: test accuracy {share:.4f} after {config.teacher.steps} steps")

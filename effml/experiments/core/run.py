@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     import torch
 
 T = TypeVar("T")
+State = dict[str, Any]
+"""What a checkpoint may hold: tensors and plain containers."""
+Keep = Callable[[State], None]
 EVIDENCE = ("measured", "recorded", "synthetic-data", "simulated", "paper")
 
 
@@ -52,7 +55,7 @@ class Run:
 
     Attributes:
         seed: the run's seed; draw through `generator` and `numpy`, one stream per purpose.
-        folder: the run folder; write only through `artifact`, `stage` and `save`.
+        folder: the run folder; write only through `artifact`, `stage`, `resumable` and `save`.
         preset: the name of the preset in force.
     """
 
@@ -204,15 +207,27 @@ class Run:
 
         The result may hold tensors and plain containers only (state dicts, lists, numbers, strings).
         """
-        saved = self.saved(name)
-        if saved is not None:
+        return self.resumable(name, lambda progress, keep: build())
+
+    def resumable(self, name: str, build: Callable[[State | None, Keep], T]) -> T:
+        """A stage too long to be repeated whole, such as a training.
+
+        Args:
+            build: takes what it last gave to `keep` (None at first) to go on from, and `keep`, to be called now and then
+                with all it needs for that, tensors and plain containers; returns the result, which replaces it.
+        """
+        kept = self.saved(name) or {}
+        if "value" in kept:
             self.log(f"{name}: taken from the resumed run")
-            return saved["value"]
-        value = build()
+            return kept["value"]
+        progress = kept.get("progress")
+        if progress is not None:
+            self.log(f"{name}: goes on where it was interrupted")
+        value = build(progress, lambda state: self.save(name, {"progress": state}))
         self.save(name, {"value": value})
         return value
 
-    def save(self, name: str, state: dict[str, Any]) -> None:
+    def save(self, name: str, state: State) -> None:
         """Keep a checkpoint under this name, replacing the last one atomically."""
         import torch
 
@@ -222,7 +237,7 @@ class Run:
         torch.save(state, temporary)
         temporary.replace(path)
 
-    def saved(self, name: str) -> dict[str, Any] | None:
+    def saved(self, name: str) -> State | None:
         """The checkpoint kept under this name, or None."""
         path = self._stage_path(name)
         if not path.is_file():

@@ -29,20 +29,12 @@ def network(run: Run, config: Config, task: training.Task, name: str, **change: 
     if config.checkpoint:
         missing = load_public(net, Path(config.checkpoint).expanduser())
         run.log(f"checkpoint lacks {len(missing)} tensors (uncertainty heads); they are trained here")
-    stage = f"network-{name}"
-    kept = run.saved(stage) or {}
-    if "value" in kept:
-        run.log(f"{stage}: taken from the resumed run")
-    else:
-        if kept:
-            run.log(f"{stage}: training goes on from step {kept['step']}")
-        progress = lambda steps: run.progress(steps, f"training {name}")  # noqa: E731
-        kept = {"value": training.train(
-            net, task, config.train, run.generator(f"train {name}"), progress, partial(run.step, network=name),
-            layerwise=layerwise, kept=kept, keep=partial(run.save, stage),
-        )}  # fmt: skip
-        run.save(stage, kept)
-    net.load_state_dict(kept["value"])
+    progress = lambda steps: run.progress(steps, f"training {name}")  # noqa: E731
+    state = run.resumable(f"network-{name}", lambda kept, keep: training.train(
+        net, task, config.train, run.generator(f"train {name}"), progress, partial(run.step, network=name),
+        layerwise=layerwise, kept=kept, keep=keep,
+    ))  # fmt: skip
+    net.load_state_dict(state)
     return net.to(task.images.device).eval()  # type: ignore[arg-type]  # diffusers wraps it without a type
 
 

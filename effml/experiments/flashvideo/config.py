@@ -40,7 +40,7 @@ class Model:
 
 @dataclass
 class Training:
-    steps: int = option(4000, "optimizer steps", low=1)
+    steps: int = option(2000, "optimizer steps", low=1)
     batch: int = option(8, "clips a step", low=1)
     rate: float = option(2e-3, "peak learning rate of AdamW, cosine", low=0.0)
     warmup: int = option(50, "steps of linear warm-up", low=0)
@@ -125,7 +125,7 @@ class Config:
 def _cost(config: Config) -> Cost:
     seconds = {"train": 0.0, "decode": 0.0, "interpolate": 0.0, "kernel": 0.0}
     weights = config.model.layers * (config.model.width / 128) ** 2 / 4
-    seconds["train"] = 20 + config.train.steps * config.train.batch / 16 * 0.25 * weights
+    seconds["train"] = 20 + config.train.steps * config.train.batch / 16 * 0.15 * weights
     size = config.decode.layers / 4 * (config.decode.width / 128) ** 2
     seconds["decode"] = 5 + sum(
         length / 4096 * 25 * size * sum(config.decode.batches) for length in config.decode.lengths

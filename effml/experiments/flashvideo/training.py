@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from effml.experiments.core.run import Run
+from effml.experiments.core.run import Keep, Run, State
 from effml.experiments.flashvideo.config import Config
 from effml.experiments.flashvideo.prepare import Prepared
 from effml.models.video.language_model import Shape, VideoModel
@@ -33,18 +34,22 @@ def build(config: Config, prepared: Prepared, run: Run) -> Any:
 
 def train(config: Config, prepared: Prepared, model: Any, run: Run) -> None:
     """AdamW with warm-up and a cosine; every CHECKPOINT steps the state is kept, and a resumed run goes on from there."""
+    model.load_state_dict(run.resumable("training", partial(_fit, config, prepared, model, run)))
+    model.eval()
+
+
+def _fit(config: Config, prepared: Prepared, model: Any, run: Run, kept: State | None, keep: Keep) -> dict[str, Tensor]:
     options = config.train
     optimizer = torch.optim.AdamW(model.parameters(), options.rate, (0.9, 0.95), weight_decay=options.weight_decay)
     batches, masks = run.generator("batches"), run.generator("masks")
     members = prepared.clips.train.nonzero().squeeze(1)
     done = 0
-    if (kept := run.saved("training")) is not None:
+    if kept is not None:
         done = kept["step"]
         model.load_state_dict(kept["model"])
         optimizer.load_state_dict(kept["optimizer"])
         batches.set_state(kept["batches"])
         masks.set_state(kept["masks"])
-        run.log(f"training goes on from step {done}")
     for step in run.progress(range(done, options.steps), f"training the {config.model.kind}"):
         rise = min(1.0, (step + 1) / max(options.warmup, 1))
         for group in optimizer.param_groups:
@@ -58,10 +63,10 @@ def train(config: Config, prepared: Prepared, model: Any, run: Run) -> None:
         optimizer.step()
         if step % 20 == 0 or step == options.steps - 1:
             run.step(step=step, loss=float(loss.detach()))
-        if (step + 1) % CHECKPOINT == 0 or step == options.steps - 1:
+        if (step + 1) % CHECKPOINT == 0:
             state = {"step": step + 1, "model": model.state_dict(), "optimizer": optimizer.state_dict()}
-            run.save("training", {**state, "batches": batches.get_state(), "masks": masks.get_state()})
-    model.eval()
+            keep({**state, "batches": batches.get_state(), "masks": masks.get_state()})
+    return model.state_dict()
 
 
 @torch.no_grad()

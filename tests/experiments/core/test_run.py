@@ -54,3 +54,19 @@ def test_a_stage_is_built_once_and_a_damaged_checkpoint_is_named(run):
     next((run.folder / "stages").iterdir()).write_bytes(b"half")
     with pytest.raises(MissingRequirement, match="damaged"):
         run.stage("teacher", dict)
+
+
+def test_an_interrupted_build_goes_on_from_what_it_kept_and_its_result_takes_the_place_of_that(run):
+    def count(progress, keep, until):
+        begin = progress["done"] if progress else 0
+        for done in range(begin + 1, until + 1):
+            keep({"done": done})
+            if done == 3:
+                raise KeyboardInterrupt
+        return {"counted": until, "from": begin}
+
+    with pytest.raises(KeyboardInterrupt):
+        run.resumable("count", lambda progress, keep: count(progress, keep, 5))
+    for _ in range(2):
+        assert run.resumable("count", lambda progress, keep: count(progress, keep, 5)) == {"counted": 5, "from": 3}
+    assert len(list((run.folder / "stages").iterdir())) == 1
