@@ -6,7 +6,6 @@ goes on where it stopped.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
@@ -107,7 +106,6 @@ def curve(
         name = f"{label}-{method}-{text}"
 
         def make(progress: State | None, keep: Keep, name: str = name, budget: int = budget) -> State:
-            began = time.perf_counter()
             parts = dict(progress or {})
 
             def keep_part(part: str, state: State) -> None:
@@ -137,7 +135,6 @@ def curve(
                 "opened": float(point.settled.opened),
                 "flips": float(point.settled.flips),
                 "steps": float(point.selecting.steps + point.fitted.steps),
-                "step_seconds": (time.perf_counter() - began) / steps,
             }
             last = network.state_dict()
             return {"last": last, "best": point.fitted.best_state or last, "figures": figures}

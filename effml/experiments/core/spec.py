@@ -77,7 +77,7 @@ class Table:
 
     Args:
         id: the `table` name that the experiment records under (part after the dot of EXPERIMENT.TABLE).
-        fill: the command that measures a missing cell, with `{label}` placeholders.
+        fill: the command that measures a missing cell, with `{label}` placeholders; or made from its labels.
         digits: significant digits of a cell, or a dict per metric.
         note: a line printed under the table.
         order: preferred order of label values: {label: [value, ...]}; others follow, sorted.
@@ -89,7 +89,7 @@ class Table:
     metrics: tuple[str, ...]
     columns: str = "metric"
     where: dict[str, Any] = field(default_factory=dict)
-    fill: str = ""
+    fill: str | Callable[[dict[str, Any]], str] = ""
     digits: Any = 3
     note: str = ""
     order: dict[str, list[Any]] = field(default_factory=dict)

@@ -205,13 +205,19 @@ def _missing(table: Table, lines: list[Line], columns: list[Column], experiment:
             if not wanted or (line.cells and column.name not in line.paper):
                 continue
             labels = {**line.labels, **({} if table.columns == "metric" else {table.columns: column.label})}
-            try:
-                command = table.fill.format(**labels)
-            except (KeyError, IndexError):
-                command = table.fill
+            command = _command(table, labels)
             if command not in commands and len(commands) < SHOWN and _runs(command):
                 commands.append(command)
     return commands
+
+
+def _command(table: Table, labels: dict[str, Any]) -> str:
+    if callable(table.fill):
+        return table.fill(labels)
+    try:
+        return table.fill.format(**labels)
+    except (KeyError, IndexError):
+        return table.fill
 
 
 @cache

@@ -83,3 +83,16 @@ def test_commands_that_fill_a_cell_are_ones_that_run():
     for graph in ("ddi", "low-degree graphs", "the paper's"):
         assert not _runs(f"effml run maxk suite=kernel kernel.graphs=[{graph}]")
     assert not _runs("effml run accel_gcn suite=kernel graphs=[am] widths=[mean]")
+
+
+def test_a_command_may_be_made_from_the_labels_of_its_cell():
+    from effml.experiments.core.registry import get
+    from effml.experiments.core.tables import _command, _runs
+
+    table = next(table for table in get("autorep").tables if table.id == "accuracy")
+    cell = {"dataset": "cifar10", "strategy": "snl", "replacement": "linear", "budget": "240K"}
+    wide, own = (_command(table, {**cell, "model": model}) for model in ("wrn22-w8", "resnet18-w16"))
+    assert (
+        "--preset paper" in wide and "model.name=wrn22 model.width=8" in wide and "train.methods=[snl+linear]" in wide
+    )
+    assert "preset" not in own and "model.width=16" in own and _runs(wide) and _runs(own)
