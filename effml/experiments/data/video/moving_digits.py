@@ -36,7 +36,7 @@ HELD_OUT_FROM = 1437  # scikit-learn keeps the images in the order of their writ
 
 def load(
     files: Files,
-    clips: int = 4000,
+    clips: int = 16000,
     frames: int = 8,
     size: int = 16,
     speed: int = 4,
