@@ -15,7 +15,7 @@ from functools import lru_cache
 
 from effml.errors import UserError
 from effml.models.thoughts.expression import MAX_DIGITS, Tree, Unreadable, numbers, parse, rational
-from effml.models.thoughts.task import BACKWARD, Move, Problem, Verdict, last_line, lines
+from effml.models.thoughts.task import BACKWARD, Move, Problem, Verdict, last_line, read_moves
 
 OPERATIONS = "+-*/"
 NUMBER = r"(?:-?\d{1,30}(?:\.\d{1,30})?|\(-?\d{1,30}(?:/\d{1,30})?\))"
@@ -61,14 +61,7 @@ class Game24:
         return {"node": node, "numbers": numbers, "target": target}
 
     def moves(self, node: str, text: str) -> tuple[list[Move], int]:
-        found, malformed = [], 0
-        for line in lines(text.translate(SPELLINGS)):
-            move = _read_line(node, line)
-            if move is None:
-                malformed += 1
-            elif move not in found:
-                found.append(move)
-        return found, malformed
+        return read_moves(text.translate(SPELLINGS), lambda line: _read_line(node, line))
 
     def line(self, move: Move) -> str:
         if "=" in move.label:

@@ -20,7 +20,7 @@ from functools import lru_cache
 from effml.errors import UserError
 from effml.models.thoughts.expression import Tree, Unreadable, divide, fold, parse
 from effml.models.thoughts.quadratic import Quadratic, evaluate, make, square_root
-from effml.models.thoughts.task import Move, Problem, Verdict, last_line, lines
+from effml.models.thoughts.task import Move, Problem, Verdict, last_line, read_moves
 
 MAX_DEGREE = 8
 COEFFICIENT = r"-?\d{1,30}(?:/\d{1,30})?"
@@ -62,14 +62,7 @@ class Polynomials:
         return {"node": node, "coefficients": " ".join(map(str, coefficients)), "polynomial": written(coefficients)}
 
     def moves(self, node: str, text: str) -> tuple[list[Move], int]:
-        found, malformed = [], 0
-        for line in lines(text.replace("−", "-")):
-            move = _read_line(node, line)
-            if move is None:
-                malformed += 1
-            elif move not in found:
-                found.append(move)
-        return found, malformed
+        return read_moves(text.replace("−", "-"), lambda line: _read_line(node, line))
 
     def line(self, move: Move) -> str:
         if move.label.startswith("root "):

@@ -37,7 +37,7 @@ from effml.models.thoughts.recurrence import (
     square,
     terms,
 )
-from effml.models.thoughts.task import Move, Problem, Verdict, last_line, lines
+from effml.models.thoughts.task import Move, Problem, Verdict, last_line, read_moves
 
 LINE = re.compile(r"(shift|split|ratio|form|formula|constants) (.{1,200}?)(?: left (.{1,200}))?$")
 
@@ -67,14 +67,7 @@ class Sequences:
         return {"node": node, "recurrence": in_words(node)}
 
     def moves(self, node: str, text: str) -> tuple[list[Move], int]:
-        found, malformed = [], 0
-        for line in lines(text.replace("−", "-")):
-            move = _read_line(node, line)
-            if move is None:
-                malformed += 1
-            elif move not in found:
-                found.append(move)
-        return found, malformed
+        return read_moves(text.replace("−", "-"), lambda line: _read_line(node, line))
 
     def line(self, move: Move) -> str:
         return move.label + (f" left {', '.join(move.premises)}" if move.premises else "")

@@ -8,7 +8,7 @@ is a question of its own (`sound`), which a checker asks.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -126,6 +126,19 @@ def _founded(task: Task, node: str, proof: Mapping[str, Move]) -> bool:
 def lines(text: str) -> list[str]:
     """The steps of a trace: separated by line breaks or semicolons."""
     return [line.strip() for line in text.replace(";", "\n").splitlines() if line.strip()]
+
+
+def read_moves(text: str, read: Callable[[str], Move | None]) -> tuple[list[Move], int]:
+    """The different moves of a trace in its order, each line by `read`, and how many lines it could make nothing of."""
+    found: list[Move] = []
+    malformed = 0
+    for line in lines(text):
+        move = read(line)
+        if move is None:
+            malformed += 1
+        elif move not in found:
+            found.append(move)
+    return found, malformed
 
 
 def last_line(text: str) -> str:
