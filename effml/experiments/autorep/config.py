@@ -11,7 +11,7 @@ from effml.experiments.core.spec import Cost, Dataset, Experiment, Metric, Plot,
 
 SUITES = ("train", "cost", "ablation", "kernel", "order", "all")
 STRATEGIES = ("autorep", "snl", "taylor", "magnitude", "random", "uniform", "none")
-REPLACEMENTS = ("dapa", "dapa1", "authors", "linear", "auto")
+REPLACEMENTS = ("wide", "dapa", "dapa1", "authors", "linear", "auto")
 METHODS = tuple(f"{strategy}+{replacement}" for strategy in STRATEGIES for replacement in REPLACEMENTS)
 GRANULARITIES = ("pixel", "channel", "layer")
 
@@ -97,7 +97,9 @@ class Ablation:
     steps: int = option(150, "optimiser steps of each choice", low=1)
     thresholds: list[float] = option([0.0, 0.001, 0.003, 0.01, 0.03], "half-widths of the hysteresis", low=0.0)
     replacements: list[str] = option(
-        ["dapa", "authors", "dapa1", "linear"], "replacements at the same mask strategy", choices=REPLACEMENTS[:4]
+        ["wide", "dapa", "authors", "dapa1", "linear"],
+        "replacements at the same mask strategy",
+        choices=REPLACEMENTS[:-1],
     )
     granularities: list[str] = option(["pixel", "channel"], "granularities of the gate", choices=GRANULARITIES)
 

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from effml.kernels.gated import gated_polynomial
-from effml.models.gated.dapa import dapa, dapa_as_published
+from effml.models.gated.dapa import WIDE, dapa, dapa_as_published
 from effml.models.gated.gate import FixedGate, Gate
 from effml.models.gated.meter import Meter
 from effml.models.gated.polynomial import Polynomial
@@ -78,7 +78,8 @@ class GatedActivation(nn.Module):
         return gated_polynomial(z, self.gate(), self.polynomial())
 
     def calibrate(self, variant: str = "exact") -> None:
-        """Set the polynomial from what the meter has seen: `exact` (optimal), `authors` (as published), `identity`.
+        """Set the polynomial from what the meter has seen: `exact` (optimal), `wide` (optimal under `WIDE` times the
+        deviation), `authors` (as published), `identity`.
 
         Raises:
             ValueError: nothing was observed, or an unknown variant.
@@ -90,9 +91,11 @@ class GatedActivation(nn.Module):
             raise ValueError("the meter has seen no data; run batches with metering = True before calibrate")
         elif variant == "exact":
             coefficients = dapa(self.meter.mean, self.meter.std, self.polynomial.degree)
+        elif variant == "wide":
+            coefficients = dapa(self.meter.mean, WIDE * self.meter.std, self.polynomial.degree)
         elif variant == "authors":
             scale = self.polynomial.square_scale
             coefficients = dapa_as_published(self.meter.mean, self.meter.variance, self.polynomial.degree, scale)
         else:
-            raise ValueError(f"the variant is exact, authors or identity, not {variant!r}")
+            raise ValueError(f"the variant is exact, wide, authors or identity, not {variant!r}")
         self.polynomial.set(coefficients.to(self.polynomial.c0.dtype))

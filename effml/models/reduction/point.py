@@ -1,8 +1,9 @@
 """One point of a curve: bring a network to a budget with one strategy and one replacement, over a fixed number of steps.
 
 Strategies are compared at equal steps: what a learned one spends on selecting it lacks for fitting the fixed mask.
-Replacements: `dapa` (degree 2, optimal for the measured distribution, then trained), `dapa1` (degree 1 likewise),
-`authors` (degree 2 as the published program starts it) and `linear` (the identity, not trained, as SNL has it).
+Replacements: `dapa` (degree 2, optimal for the measured distribution, then trained), `dapa1` (degree 1 likewise), `wide`
+(degree 2, optimal for three times the deviation, which deep networks with squares need), `authors` (degree 2 as the
+published program starts it) and `linear` (the identity, not trained, as SNL has it).
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ from effml.models.reduction.strategies import (
     settle,
 )
 
-REPLACEMENTS = {"dapa": "exact", "dapa1": "exact", "authors": "authors", "linear": "identity"}
+REPLACEMENTS = {"wide": "wide", "dapa": "exact", "dapa1": "exact", "authors": "authors", "linear": "identity"}
 
 
 def degree_of(replacement: str) -> int:
     """Degree of a replacement's polynomial."""
-    return 2 if replacement in ("dapa", "authors") else 1
+    return 1 if replacement in ("dapa1", "linear") else 2
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from effml.models.gated import FixedGate, GatedActivation, HysteresisGate, Meter, Polynomial, dapa
+from effml.models.gated.dapa import WIDE
 
 
 def test_starts_as_relu_bit_for_bit():
@@ -57,23 +58,24 @@ def test_meter_does_not_depend_on_batching():
     assert parts.largest.ravel().tolist() == z.abs().amax((0, 2, 3)).tolist()
 
 
+@pytest.mark.parametrize("variant, times", [("exact", 1), ("wide", WIDE)])
 @pytest.mark.parametrize("degree", [1, 2])
-def test_calibration_sets_the_optimal_polynomial(degree):
+def test_calibration_sets_the_optimal_polynomial(degree, variant, times):
     activation = GatedActivation((4, 5, 5), degree=degree)
     activation.metering = True
     z = torch.tensor([0.3, -1, 0, 2]).view(4, 1, 1) + torch.tensor([0.7, 2, 1, 0.5]).view(4, 1, 1) * torch.randn(
         50, 4, 5, 5
     )
     activation(z)
-    activation.calibrate()
-    expected = dapa(z.mean((0, 2, 3)), z.std((0, 2, 3), correction=0), degree)
+    activation.calibrate(variant)
+    expected = dapa(z.mean((0, 2, 3)), times * z.std((0, 2, 3), correction=0), degree)
     torch.testing.assert_close(activation.polynomial().detach().flatten(1), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_calibration_needs_data():
     with pytest.raises(ValueError, match="metering = True"):
         GatedActivation((4, 5, 5)).calibrate()
-    with pytest.raises(ValueError, match="exact, authors or identity"):
+    with pytest.raises(ValueError, match="exact, wide, authors or identity"):
         activation = GatedActivation((4, 5, 5))
         activation.meter.observe(torch.randn(2, 4, 5, 5))
         activation.calibrate("nearly")
