@@ -161,8 +161,13 @@ def curve(
         network.load_state_dict(stage["last"])
 
 
-def measure_curves(config: Config, run: Run, data: Data, teacher: GatedNetwork, methods: list[Method]) -> list[Reached]:
-    """Train and record every method's curve; masks are kept as files, and counts are read from their bits.
+def measure_curves(
+    config: Config, run: Run, data: Data, teacher: GatedNetwork, methods: list[Method], record: bool = True
+) -> list[Reached]:
+    """Train every method's curve; masks are kept as files, and counts are read from their bits.
+
+    Args:
+        record: whether the tables of accuracy are to hold these curves, or another suite only needs the networks.
 
     Raises:
         UserError: with `model.mask`: not a mask, or one of another architecture.
@@ -175,7 +180,8 @@ def measure_curves(config: Config, run: Run, data: Data, teacher: GatedNetwork, 
     everything: list[Reached] = []
     for method in run.progress(list(dict.fromkeys(methods)), "curves"):
         labels = {"dataset": data.name, "model": model_name(config), **vars(method)}
-        run.record("accuracy", {**labels, "budget": "100%"}, "accuracy", top)
+        if record:
+            run.record("accuracy", {**labels, "budget": "100%"}, "accuracy", top)
         steps, settings = config.train.steps, settings_of(config)
         last: tuple[Reached, GatedNetwork] | None = None
         try:
@@ -184,13 +190,14 @@ def measure_curves(config: Config, run: Run, data: Data, teacher: GatedNetwork, 
             ):
                 path = run.artifact(f"masks/{method}-{reached.budget.replace('%', 'pc')}.npz")
                 ReluMask.of(network, method=str(method), budget=reached.budget, seed=run.seed).save(path)
-                record_point(run, labels, reached, network, ReluMask.load(path))
+                if record:
+                    record_point(run, labels, reached, network, ReluMask.load(path))
                 everything.append(reached)
                 last = reached, network
         except Diverged as diverged:
             where = {**labels, "budget": diverged.budget}
             run.record("accuracy", where, "accuracy", None, note=f"diverged: {diverged}")
-        if last is not None:
+        if record and last is not None:
             record_layers(config, run, data, labels, *last)
     return everything
 

@@ -35,7 +35,7 @@ def run(config: Config, run: Run) -> None:
     measured = [Method.of(text, config.cost.protocol) for text in config.cost.methods if "cost" in suites]
     check_budgets(config, data, [*wanted, *measured])  # before anything is trained
     teacher = train_teacher(config, run, data)
-    points = measure_curves(config, run, data, teacher, [*wanted, *measured])
+    points = measure_curves(config, run, data, teacher, [*wanted, *measured], record="train" in suites)
 
     if "cost" in suites:
         missing = available(config)
