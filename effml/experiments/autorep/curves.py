@@ -195,8 +195,9 @@ def measure_curves(
                 everything.append(reached)
                 last = reached, network
         except Diverged as diverged:
-            where = {**labels, "budget": diverged.budget}
-            run.record("accuracy", where, "accuracy", None, note=f"diverged: {diverged}")
+            if record:
+                where = {**labels, "budget": diverged.budget}
+                run.record("accuracy", where, "accuracy", None, note=f"diverged: {diverged}")
         if record and last is not None:
             record_layers(config, run, data, labels, *last)
     return everything

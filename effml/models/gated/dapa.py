@@ -23,7 +23,7 @@ WIDE = 3.0
 
 The optimum under N(mean, std^2) looks no further than some two deviations. Pre-activations of a deep network have heavier
 tails, and behind residual sums no norm stands: an outlier of ten deviations leaves a site squared, and the next squares it
-again. Made for a wider distribution, c2 falls in proportion, and the chain stays bounded.
+again. Made for a wider distribution, c2 falls in proportion, at the price of a worse fit near the mean.
 """
 
 
