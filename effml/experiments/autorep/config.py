@@ -85,7 +85,7 @@ class Private:
     )
     rounds: int = option(5, "single-image inferences of each network, interleaved", low=1)
     images: int = option(100, "images whose private answer is compared with the plain one", low=1)
-    chunk: int = option(25, "images of those in one inference", low=1)
+    chunk: int = option(50, "images of those in one inference", low=1)
     dense: bool = option(True, "measure blending ReLU and polynomial at every site, too")
     port: int = option(0, "TCP port of the parties on this machine; 0 for any", low=0, high=65535)
     timeout: float = option(900.0, "seconds after which the parties are stopped", low=1.0, unit="s")
@@ -95,7 +95,7 @@ class Private:
 class Ablation:
     budget: str = option("10%", "the budget at which choices are compared")
     steps: int = option(150, "optimiser steps of each choice", low=1)
-    thresholds: list[float] = option([0.0, 0.001, 0.003, 0.01, 0.03], "half-widths of the hysteresis", low=0.0)
+    thresholds: list[float] = option([0.0, 0.003, 0.03], "half-widths of the hysteresis", low=0.0)
     replacements: list[str] = option(
         ["wide", "dapa", "authors", "dapa1", "linear"],
         "replacements at the same mask strategy",

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from effml.experiments.autorep.config import Config
 from effml.experiments.autorep.data import Data
-from effml.experiments.autorep.networks import Method, budget_of, model_name, student
+from effml.experiments.autorep.networks import Method, budget_of, student
 from effml.experiments.core.run import Keep, Run, State
 from effml.models.reduction.fit import Objective, accuracy
 from effml.models.reduction.mask import ReluMask
@@ -33,9 +33,19 @@ class Reached:
     method: Method
     budget: str
     relus: int
+    sites: int
     state: dict[str, Tensor]
     accuracy: float
     figures: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A method's points in falling order of budget, down to where it diverged."""
+
+    method: Method
+    points: list[Reached]
+    diverged: Diverged | None = None
 
 
 class Diverged(Exception):
@@ -152,22 +162,18 @@ def curve(
             last = accuracy(network, *data.test)
             network.load_state_dict(stage["best"])
         stage["figures"]["accuracy_last"] = last
-        reached = Reached(method, text, network.kept, stage["best"], share, {**stage["figures"], "accuracy": share})
+        figures = {**stage["figures"], "accuracy": share}
         run.log(
             f"{method} at {text}: {network.kept:,} of {network.total:,} ReLUs, test accuracy {share:.4f} "
-            f"({reached.figures['steps']:.0f} steps)"
+            f"({figures['steps']:.0f} steps)"
         )
+        reached = Reached(method, text, network.kept, network.total, stage["best"], share, figures)
         yield reached, network
         network.load_state_dict(stage["last"])
 
 
-def measure_curves(
-    config: Config, run: Run, data: Data, teacher: GatedNetwork, methods: list[Method], record: bool = True
-) -> list[Reached]:
-    """Train every method's curve; masks are kept as files, and counts are read from their bits.
-
-    Args:
-        record: whether the tables of accuracy are to hold these curves, or another suite only needs the networks.
+def train_curves(config: Config, run: Run, data: Data, teacher: GatedNetwork, methods: list[Method]) -> Iterator[Curve]:
+    """Train every method's curve; the mask of every point is kept as a file, `masks/METHOD-BUDGET.npz`.
 
     Raises:
         UserError: with `model.mask`: not a mask, or one of another architecture.
@@ -176,52 +182,22 @@ def measure_curves(
     budgets = config.train.budgets
     if mask is not None:
         methods, budgets = [Method("mask", method.replacement) for method in methods], [str(mask.kept)]
-    top = accuracy(teacher, *data.test)
-    everything: list[Reached] = []
+    steps, settings = config.train.steps, settings_of(config)
     for method in run.progress(list(dict.fromkeys(methods)), "curves"):
-        labels = {"dataset": data.name, "model": model_name(config), **vars(method)}
-        if record:
-            run.record("accuracy", {**labels, "budget": "100%"}, "accuracy", top)
-        steps, settings = config.train.steps, settings_of(config)
-        last: tuple[Reached, GatedNetwork] | None = None
+        points, ended = [], None
         try:
             for reached, network in curve(
                 config, run, data, teacher, method, budgets, steps, settings, "curve", mask=mask
             ):
-                path = run.artifact(f"masks/{method}-{reached.budget.replace('%', 'pc')}.npz")
-                ReluMask.of(network, method=str(method), budget=reached.budget, seed=run.seed).save(path)
-                if record:
-                    record_point(run, labels, reached, network, ReluMask.load(path))
-                everything.append(reached)
-                last = reached, network
+                ReluMask.of(network, method=str(method), budget=reached.budget, seed=run.seed).save(
+                    mask_path(run, reached)
+                )
+                points.append(reached)
         except Diverged as diverged:
-            if record:
-                where = {**labels, "budget": diverged.budget}
-                run.record("accuracy", where, "accuracy", None, note=f"diverged: {diverged}")
-        if record and last is not None:
-            record_layers(config, run, data, labels, *last)
-    return everything
+            ended = diverged
+        yield Curve(method, points, ended)
 
 
-def record_point(run: Run, labels: dict[str, Any], reached: Reached, network: GatedNetwork, mask: ReluMask) -> None:
-    """One point of the accuracy table, and how it was reached."""
-    where = {**labels, "budget": reached.budget}
-    run.record("accuracy", where, "accuracy", reached.accuracy)
-    run.record("points", where, "relus", mask.kept)
-    run.record("points", where, "sites", network.total)
-    for metric, value in reached.figures.items():
-        run.record("points", where, metric, value)
-
-
-def record_layers(
-    config: Config, run: Run, data: Data, labels: dict[str, Any], reached: Reached, network: GatedNetwork
-) -> None:
-    """What is left in each layer at the smallest budget, and how large its pre-activations are."""
-    network.load_state_dict(reached.state)
-    network.meter(data.batches.plain(config.train.probe_batches))
-    for index, (name, site) in enumerate(network.sites.items(), 1):
-        where = {**labels, "budget": reached.budget, "layer": f"{index:02d} {name}"}
-        run.record("layers", where, "relus", site.kept)
-        run.record("layers", where, "sites", site.size)
-        run.record("layers", where, "share_kept", site.kept / site.size)
-        run.record("layers", where, "largest", float(site.meter.largest.max()))
+def mask_path(run: Run, reached: Reached) -> Path:
+    """Where the mask of a point is kept."""
+    return run.artifact(f"masks/{reached.method}-{reached.budget.replace('%', 'pc')}.npz")

@@ -5,9 +5,10 @@ inference of the reduced networks costs, ablations, and the speed of the activat
 from __future__ import annotations
 
 from effml.experiments.autorep.ablation import measure_ablation
+from effml.experiments.autorep.accuracy import record_curve
 from effml.experiments.autorep.activation import measure_activation
 from effml.experiments.autorep.config import Config
-from effml.experiments.autorep.curves import measure_curves
+from effml.experiments.autorep.curves import train_curves
 from effml.experiments.autorep.data import prepare
 from effml.experiments.autorep.inference import available, engine_of, measure_inference
 from effml.experiments.autorep.networks import Method, check_budgets, train_teacher
@@ -35,7 +36,11 @@ def run(config: Config, run: Run) -> None:
     measured = [Method.of(text, config.cost.protocol) for text in config.cost.methods if "cost" in suites]
     check_budgets(config, data, [*wanted, *measured])  # before anything is trained
     teacher = train_teacher(config, run, data)
-    points = measure_curves(config, run, data, teacher, [*wanted, *measured], record="train" in suites)
+    points = []
+    for curve in train_curves(config, run, data, teacher, [*wanted, *measured]):
+        points += curve.points
+        if "train" in suites:
+            record_curve(config, run, data, teacher, curve)
 
     if "cost" in suites:
         missing = available(config)

@@ -160,9 +160,10 @@ def fit(
 def _optimiser(plan: Plan) -> torch.optim.Optimizer:
     groups = [dict(group) for group in plan.groups if group["params"]]
     if plan.optimiser == "adam":
-        return torch.optim.Adam(groups, weight_decay=plan.weight_decay)
+        return torch.optim.Adam(groups, weight_decay=plan.weight_decay, fused=True)
     if plan.optimiser == "sgd":
-        return torch.optim.SGD(groups, lr=0.1, momentum=0.9, nesterov=True, weight_decay=plan.weight_decay)
+        decay = plan.weight_decay
+        return torch.optim.SGD(groups, lr=0.1, momentum=0.9, nesterov=True, weight_decay=decay, fused=True)
     raise ValueError(f"the optimiser is adam or sgd, not {plan.optimiser!r}")
 
 
