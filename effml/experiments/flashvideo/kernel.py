@@ -65,7 +65,7 @@ def _check_memory(options: Kernel, device: torch.device) -> None:
 
 def providers(options: Kernel, length: int, device: torch.device) -> dict[str, Provider]:
     """Every way to compute it on this device; baselines first."""
-    found: dict[str, Provider] = {ATTENTION: _attention}
+    found: dict[str, Provider] = {ATTENTION: attention}
     if 24.0 * options.batch * options.heads * length**2 < NAIVE_BYTES:
         found["naive parallel"] = _form("parallel", 64)
     if length <= options.naive_limit:
@@ -83,9 +83,17 @@ def _form(backend: str, chunk: int) -> Provider:
     return lambda q, k, v, log_gamma: retention(q, k, v, log_gamma, chunk=chunk, backend=backend)
 
 
-def _attention(q: Tensor, k: Tensor, v: Tensor, log_gamma: Tensor) -> Tensor:
+def attention(q: Tensor, k: Tensor, v: Tensor, log_gamma: Tensor | None = None) -> Tensor:
+    """Causal attention on `[B, T, H, ..]` in torch's fused kernels, at their best.
+
+    They want keys as wide as values; else torch spells the scores out, which is up to nine times as slow as the fused
+    kernel behind zeros that widen the narrower ones.
+    """
+    scale, values = q.shape[-1] ** -0.5, v.shape[-1]
+    width = max(q.shape[-1], values)
+    q, k, v = (x if x.shape[-1] == width else F.pad(x, (0, width - x.shape[-1])) for x in (q, k, v))
     q, k, v = (x.transpose(1, 2) for x in (q, k, v))
-    return F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2)
+    return F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale)[..., :values].transpose(1, 2)
 
 
 def _flash_linear_attention() -> dict[str, Provider]:

@@ -21,6 +21,7 @@ from effml.experiments.flashvideo.contenders import (
     cores,
 )
 from effml.experiments.flashvideo.interpolate import psnr
+from effml.experiments.flashvideo.kernel import attention
 
 CPU = torch.device("cpu")
 
@@ -114,3 +115,16 @@ def test_interpolated_times_do_not_depend_on_where_they_were_measured():
     decode._record_clips("model", 1, lengths, linear, Decode(lengths=[64, 256]), run)
     exact = 3.0 * np.maximum(np.arange(1, 257), 16).sum()
     assert run.cells["clip", "model", 1, 256, CACHED, "clip_seconds"] == pytest.approx(exact)
+
+
+@pytest.mark.parametrize(("keys", "values"), [(32, 64), (64, 32), (48, 48)])
+def test_the_attention_that_is_timed_is_causal_attention_in_a_fused_kernel(keys, values):
+    q, k = torch.randn(2, 2, 37, 3, keys, dtype=torch.float64)
+    v = torch.randn(2, 37, 3, values, dtype=torch.float64)
+    scores = torch.einsum("bihk,bjhk->bhij", q, k) * keys**-0.5
+    scores = scores.masked_fill(torch.ones(37, 37).triu(1).bool(), -math.inf)
+    expected = torch.einsum("bhij,bjhv->bihv", scores.softmax(-1), v)
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        made = attention(q, k, v)
+    torch.testing.assert_close(made, expected)
+    assert any("flash_attention" in event.key for event in profile.key_averages())
