@@ -95,7 +95,7 @@ class Private:
 class Ablation:
     budget: str = option("10%", "the budget at which choices are compared")
     steps: int = option(150, "optimiser steps of each choice", low=1)
-    thresholds: list[float] = option([0.0, 0.003, 0.03], "half-widths of the hysteresis", low=0.0)
+    thresholds: list[float] = option([0.0, 0.001, 0.003, 0.01, 0.03], "half-widths of the hysteresis", low=0.0)
     replacements: list[str] = option(
         ["wide", "dapa", "authors", "dapa1", "linear"],
         "replacements at the same mask strategy",

@@ -33,17 +33,29 @@ def measure(config: Config, run: Run) -> None:
     held = loaded.subset(~loaded.train)
     clips = (held if len(held) else loaded).unit()[: config.interpolate.clips].to(run.device)
     _check(config, clips)
-    static = clips[:1, :1].expand(-1, max(config.interpolate.gaps) * 2 + 1, -1, -1, -1)
-    for name, frames in ((config.dataset.name, clips), (f"{config.dataset.name}, first frame repeated", static)):
-        book = _codebook(frames, config.interpolate.patch, run.seed)
-        for gap in config.interpolate.gaps:
-            pairs = [(clip, start) for clip in range(len(frames)) for start in range(0, frames.shape[1] - gap, gap)]
-            for method in config.interpolate.methods:
-                work = [_Way(frames, pairs, gap, config, method, criterion, dilation, book)
-                        for criterion in _criteria(config) for dilation in config.interpolate.dilations]  # fmt: skip
-                for way in run.progress(work, f"{name}, {method}, gap {gap}"):
-                    _measure_one(name, way, config, run)
+    options = config.interpolate
+    criteria = [*options.taus, "tokens"]
+    for gap in options.gaps:
+        _measure_clips(config.dataset.name, clips, gap, criteria, options.dilations, config, run)
+    # Where nothing moves, every criterion must skip everything: the strictest and the coarsest show it.
+    gap = min(options.gaps)
+    static = clips[:1, :1].expand(-1, gap * 2 + 1, -1, -1, -1)
+    name = f"{config.dataset.name}, first frame repeated"
+    _measure_clips(name, static, gap, [min(options.taus), "tokens"], [min(options.dilations)], config, run)
     _show(config, clips, run)
+
+
+def _measure_clips(
+    name: str, frames: Tensor, gap: int, criteria: list[float | str], dilations: list[int], config: Config, run: Run
+) -> None:
+    """Every method, criterion and dilation on all pairs of key frames that are `gap` apart."""
+    book = _codebook(frames, config.interpolate.patch, run.seed)
+    pairs = [(clip, start) for clip in range(len(frames)) for start in range(0, frames.shape[1] - gap, gap)]
+    for method in config.interpolate.methods:
+        work = [_Way(frames, pairs, gap, config, method, criterion, dilation, book)
+                for criterion in criteria for dilation in dilations]  # fmt: skip
+        for way in run.progress(work, f"{name}, {method}, gap {gap}"):
+            _measure_one(name, way, config, run)
 
 
 class _Way:
@@ -116,10 +128,6 @@ def _measure_one(clip: str, way: _Way, config: Config, run: Run) -> None:
     loss = 0.0 if torch.equal(made, full) else psnr(full, truth) - psnr(made, truth)
     run.record("interpolation", labels, "psnr_loss", loss)
     run.record("interpolation", labels, "difference_max", float((made - full).abs().max()) * 255)
-
-
-def _criteria(config: Config) -> list[float | str]:
-    return [*config.interpolate.taus, "tokens"]
 
 
 def _codebook(frames: Tensor, patch: int, seed: int) -> PatchCodebook:
