@@ -262,6 +262,7 @@ EXPERIMENT = Experiment(
     timed=lambda config: config.suite in ("cost", "kernel", "all"),
     cost=_cost,
     runtime=("cost.port", "cost.timeout"),
+    after_stages=("suite", "rounds"),
     plots=(
         Plot("accuracy", "Accuracy by kept ReLUs", "points", "scatter", "relus", "accuracy", series=("strategy", "replacement"),
              log="x"),

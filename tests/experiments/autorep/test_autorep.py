@@ -128,6 +128,16 @@ def test_own_mask_is_fitted_as_it_is(effml, tmp_path):
     assert str(tmp_path) not in json.dumps(row)
 
 
+def test_networks_that_were_trained_serve_another_suite(effml):
+    words = ("autorep", "--preset", "smoke")
+    first = effml.row(*words, "suite=train", "train.methods=[autorep+dapa]")
+    suite, stage = ("cost", "curve-autorep+dapa-20%") if has_crypten() else ("ablation", "teacher")
+    more = effml("run", *words, f"suite={suite}", "train.methods=[autorep+dapa]", "--resume", first["run_id"])
+    assert more.code == 0 and f"{stage}: taken from the resumed run" in more.err
+    refused = effml("run", *words, "suite=cost", "cost.protocol=cheetah", "--resume", first["run_id"])
+    assert refused.code == 2 and "only suite, rounds may differ" in refused.err
+
+
 def test_private_inference_without_its_engine_says_how_to_get_it(effml, monkeypatch, tmp_path):
     monkeypatch.setenv("EFFML_ENVIRONMENTS", str(tmp_path))
     ended = effml("run", "autorep", "--preset", "smoke", "suite=cost")
