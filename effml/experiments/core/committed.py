@@ -47,8 +47,9 @@ def path_of(root: Path, experiment: Experiment, table: Table) -> Path:
 
 
 def expected(root: Path, experiment: Experiment, table: Table) -> str:
-    """The committed table as its committed rows give it."""
-    return markdown(build(experiment, table, store.committed_rows(root, experiment.name)))
+    """The committed table as its committed rows give it; empty where there is nothing to tell."""
+    view = build(experiment, table, store.committed_rows(root, experiment.name))
+    return markdown(view) if view.told else ""
 
 
 def _worth_committing(row: store.Row) -> bool:
@@ -65,9 +66,7 @@ def update(root: Path) -> None:
     with store.writing(root):
         (root / "tables").mkdir(parents=True, exist_ok=True)
     for experiment, table in select("all"):
-        path = path_of(root, experiment, table)
-        view = build(experiment, table, store.committed_rows(root, experiment.name))
-        _keep(path, markdown(view) if any(line.cells for line in view.lines) else "")
+        _keep(path_of(root, experiment, table), expected(root, experiment, table))
     _keep(root / "tables" / "verdicts.md", verdicts.markdown(root))
     for name, count in counts.items():
         print(f"{name}: {count} rows", file=sys.stderr)
@@ -85,9 +84,7 @@ def check(root: Path, wanted: Selection) -> None:
     different = []
     pages = {}
     for experiment, table in wanted:
-        view = build(experiment, table, store.committed_rows(root, experiment.name))
-        text = markdown(view) if any(line.cells for line in view.lines) else ""
-        pages[f"{experiment.name}.{table.id}"] = path_of(root, experiment, table), text
+        pages[f"{experiment.name}.{table.id}"] = path_of(root, experiment, table), expected(root, experiment, table)
     if len(wanted) == len(select("all")):
         pages["verdicts"] = root / "tables" / "verdicts.md", verdicts.markdown(root)
     for name, (path, want) in pages.items():

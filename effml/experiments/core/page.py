@@ -92,9 +92,9 @@ def _verdicts(root: Path) -> str:
 
 def _section(root: Path, experiment: Experiment, rows: list[store.Row]) -> str:
     views = [build(experiment, table, rows) for table in experiment.tables]
-    views = [view for view in views if any(line.cells for line in view.lines)]
-    if not views:
+    if not any(line.cells for view in views for line in view.lines):
         return ""
+    views = [view for view in views if view.told]
     by_id = {row["run_id"]: row for row in rows}
     parts = [
         f'<section id="{experiment.name}"><h2>{html.escape(experiment.title)}</h2><p>{html.escape(experiment.paper)}</p>'

@@ -71,6 +71,8 @@ class View:
     """Commands that would fill empty cells; asked for only where they are shown, as each is tried."""
     note: str
     digits: Any
+    told: bool
+    """Whether it says something: a cell was measured, or it holds published numbers beside which no command could put any."""
 
 
 def build(experiment: Experiment, table: Table, rows: list[Row], *, smoke: bool = False, paper: bool = True) -> View:
@@ -103,6 +105,7 @@ def build(experiment: Experiment, table: Table, rows: list[Row], *, smoke: bool 
         missing=partial(_missing, table, lines, columns, experiment),
         note=table.note,
         digits=table.digits,
+        told=any(line.cells or (line.paper and not table.fill) for line in lines),
     )
 
 

@@ -34,7 +34,7 @@ def measure(config: Config, run: Run) -> None:
     clips = (held if len(held) else loaded).unit()[: config.interpolate.clips].to(run.device)
     _check(config, clips)
     options = config.interpolate
-    criteria = [*options.taus, "tokens"]
+    criteria: list[float | str] = [*options.taus, "tokens"]
     for gap in options.gaps:
         _measure_clips(config.dataset.name, clips, gap, criteria, options.dilations, config, run)
     # Where nothing moves, every criterion must skip everything: the strictest and the coarsest show it.

@@ -96,3 +96,12 @@ def test_a_command_may_be_made_from_the_labels_of_its_cell():
         "--preset paper" in wide and "model.name=wrn22 model.width=8" in wide and "train.methods=[snl+linear]" in wide
     )
     assert "preset" not in own and "model.width=16" in own and _runs(wide) and _runs(own)
+
+
+def test_published_numbers_alone_are_a_table_where_no_command_could_measure():
+    from effml.experiments.core.registry import get
+
+    deediff = get("deediff")
+    told = {table.id: build(deediff, table, []).told for table in deediff.tables}
+    assert told.pop("published") and not any(told.values())
+    assert build(TOY, TABLE, [row(0.8)]).told
