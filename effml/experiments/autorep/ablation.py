@@ -18,14 +18,14 @@ def measure_ablation(config: Config, run: Run, data: Data, teacher: GatedNetwork
     done: dict[tuple[str, float, str], dict[str, float | None]] = {}
 
     def point(
-        replacement: str = "dapa", threshold: float | None = None, gates: str | None = None
+        replacement: str = chosen.replacement, threshold: float | None = None, gates: str | None = None
     ) -> dict[str, float | None]:
         threshold = config.gate.threshold if threshold is None else threshold
         gates = gates or config.gate.granularity
         key = (replacement, threshold, gates)
         if key not in done:
             method, settings = Method("autorep", replacement), settings_of(config, threshold=threshold)
-            label = f"ablation-{threshold:g}-{gates}"
+            label = f"ablation-{chosen.steps}-{threshold:g}-{gates}"
             points = curve(config, run, data, teacher, method, [chosen.budget], chosen.steps, settings, label, gates)
             try:
                 reached = next(reached for reached, _ in points)
@@ -35,15 +35,16 @@ def measure_ablation(config: Config, run: Run, data: Data, teacher: GatedNetwork
         return done[key]
 
     where: dict[str, Any] = {"dataset": data.name, "model": model_name(config), "budget": chosen.budget}
+    common = {**where, "replacement": chosen.replacement}
     for threshold in run.progress(chosen.thresholds, "thresholds"):
         figures = point(threshold=threshold)
-        for metric in ("flips", "closed", "accuracy"):
-            run.record("threshold", {**where, "threshold": threshold}, metric, figures.get(metric))
+        for metric in ("flips", "closed", "opened", "accuracy"):
+            run.record("threshold", {**common, "threshold": threshold}, metric, figures.get(metric))
     for replacement in run.progress(chosen.replacements, "replacements"):
         figures = point(replacement)
-        for metric in ("accuracy", "accuracy_last"):
+        for metric in ("closed", "opened", "accuracy", "accuracy_last"):
             run.record("degree", {**where, "replacement": replacement}, metric, figures.get(metric))
     for gates in run.progress(chosen.granularities, "granularities"):
         figures = point(gates=gates)
-        for metric in ("accuracy", "relus"):
-            run.record("granularity", {**where, "gates": gates}, metric, figures.get(metric))
+        for metric in ("closed", "opened", "accuracy", "relus"):
+            run.record("granularity", {**common, "gates": gates}, metric, figures.get(metric))

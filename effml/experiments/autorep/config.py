@@ -96,6 +96,9 @@ class Ablation:
     budget: str = option("10%", "the budget at which choices are compared")
     steps: int = option(150, "optimiser steps of each choice", low=1)
     thresholds: list[float] = option([0.0, 0.001, 0.003, 0.01, 0.03], "half-widths of the hysteresis", low=0.0)
+    replacement: str = option(
+        "wide", "the replacement at which thresholds and granularities are compared", choices=REPLACEMENTS[:-1]
+    )
     replacements: list[str] = option(
         ["wide", "dapa", "authors", "dapa1", "linear"],
         "replacements at the same mask strategy",
@@ -248,12 +251,12 @@ EXPERIMENT = Experiment(
         Table("predicted", "Activation bytes of one image, modelled", rows=("dataset", "model", "budget", "replacement"),
               columns="protocol", metrics=("bytes",), fill=_RUN + " suite=cost",
               order={"budget": _BUDGETS, "protocol": ["crypten", "semi2k", "cheetah", "delphi"]}),
-        Table("threshold", "Hysteresis threshold", rows=("dataset", "model", "budget", "threshold"),
-              metrics=("flips", "closed", "accuracy"), digits=4, fill=_RUN + " suite=ablation"),
+        Table("threshold", "Hysteresis threshold", rows=("dataset", "model", "budget", "replacement", "threshold"),
+              metrics=("flips", "closed", "opened", "accuracy"), digits=4, fill=_RUN + " suite=ablation"),
         Table("degree", "Replacement at one strategy", rows=("dataset", "model", "budget", "replacement"),
-              metrics=("accuracy", "accuracy_last"), digits=4, fill=_RUN + " suite=ablation"),
-        Table("granularity", "Granularity of the gate", rows=("dataset", "model", "budget", "gates"),
-              metrics=("accuracy", "relus"), digits=4, fill=_RUN + " suite=ablation"),
+              metrics=("closed", "opened", "accuracy", "accuracy_last"), digits=4, fill=_RUN + " suite=ablation"),
+        Table("granularity", "Granularity of the gate", rows=("dataset", "model", "budget", "replacement", "gates"),
+              metrics=("closed", "opened", "accuracy", "relus"), digits=4, fill=_RUN + " suite=ablation"),
         Table("activation", "The gated activation, forward and backward", rows=("shape", "dtype", "provider"),
               metrics=("seconds", "speedup", "error_max"), fill="effml run autorep suite=kernel", reference=("provider", "naive"),
               note="`memory bound`: five passes over the data (two forward, three backward) at the copy bandwidth of this run. "
@@ -262,7 +265,7 @@ EXPERIMENT = Experiment(
     timed=lambda config: config.suite in ("cost", "kernel", "all"),
     cost=_cost,
     runtime=("cost.port", "cost.timeout"),
-    after_stages=("suite", "rounds"),
+    after_stages=("suite", "ablation", "rounds"),
     plots=(
         Plot("accuracy", "Accuracy by kept ReLUs", "points", "scatter", "relus", "accuracy", series=("strategy", "replacement"),
              log="x"),

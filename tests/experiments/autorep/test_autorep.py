@@ -135,7 +135,7 @@ def test_networks_that_were_trained_serve_another_suite(effml):
     more = effml("run", *words, f"suite={suite}", "train.methods=[autorep+dapa]", "--resume", first["run_id"])
     assert more.code == 0 and f"{stage}: taken from the resumed run" in more.err
     refused = effml("run", *words, "suite=cost", "cost.protocol=cheetah", "--resume", first["run_id"])
-    assert refused.code == 2 and "only suite, rounds may differ" in refused.err
+    assert refused.code == 2 and "only suite, ablation, rounds may differ" in refused.err
 
 
 def test_private_inference_without_its_engine_says_how_to_get_it(effml, monkeypatch, tmp_path):
