@@ -60,10 +60,12 @@ class Gate:
     polynomials: str = option("channel", "what shares a polynomial", choices=GRANULARITIES)
     threshold: float = option(0.003, "half-width of the hysteresis", low=0.0)
     spread: float = option(
-        0.2, "initial gate weights lie in (0, spread); paper 1, for schedules ten times as long", low=0.0
+        0.15, "initial gate weights lie in (0, spread); paper 1, for schedules ten times as long", low=0.0
     )
-    rate: float = option(2e-3, "learning rate of gate weights; paper 1e-3", low=0.0)
-    pressure: float = option(2.8e-4, "penalty per ReLU above the budget; paper 140 / 491520", low=0.0)
+    rate: float = option(4e-3, "learning rate of gate weights; paper 1e-3", low=0.0)
+    pressure: float | None = option(
+        None, "penalty per ReLU above the budget; the paper's 140 over the network's ReLUs where none is given", low=0.0
+    )
     snl_rate: float = option(0.02, "learning rate of SNL's gates; its paper 1e-3", low=0.0)
     snl_strength: float = option(1e-4, "SNL's first L1 factor; its paper 1e-5", low=0.0)
     snl_growth: float = option(1.1, "growth of SNL's factor while the count stalls", low=1.0)

@@ -137,3 +137,12 @@ def test_every_strategy_meets_the_budget_along_a_curve(strategy, replacement, st
 
 def test_replacements_have_degrees():
     assert [degree_of(name) for name in REPLACEMENTS] == [2, 2, 1, 2, 1]
+
+
+@pytest.mark.parametrize(("pressure", "factor"), [(None, 140.0), (0.5, None)])
+def test_the_penalty_is_the_papers_factor_on_the_share_above_the_budget_or_the_given_price_of_a_relu(pressure, factor):
+    network = small()
+    plan = prepare("autorep", network, 40, GateSettings(pressure=pressure), weights_plan(network, 1), torch.Generator())
+    above = network.total - 40
+    expected = factor * above / network.total if factor else pressure * above
+    assert plan.penalty().item() == pytest.approx(expected)

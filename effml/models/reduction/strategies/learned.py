@@ -15,6 +15,8 @@ from effml.models.reduction.budget import excess
 from effml.models.reduction.fit import Plan
 from effml.models.reduction.network import GatedNetwork
 
+FACTOR = 140.0  # of the paper's published ResNet-18 runs; its other networks have 80 and 240
+
 
 @dataclass(frozen=True)
 class GateSettings:
@@ -25,8 +27,9 @@ class GateSettings:
         spread: initial weights are spread over (0, spread); 1 in the paper. A weight moves by about `rate` a step, so
             that a schedule much shorter than spread / rate cannot close most gates.
         rate: learning rate of AutoReP's gate weights (1e-3 in the paper).
-        pressure: AutoReP's penalty for each ReLU above the budget. The paper's factor over its network's total: 140 over
-            491,520 is 2.8e-4, 80 over 1,359,872 is 5.9e-5. Where it drowns the loss's own gradient, the choice is random.
+        pressure: AutoReP's penalty for each ReLU above the budget; None for `FACTOR` over the network's total, as in the
+            paper (2.8e-4 for its ResNet-18). Where it is weak gates are closed by force at the end; where it drowns the
+            loss's own gradient, the choice is random.
         snl_rate: learning rate of SNL's gates (1e-3 in the paper).
         snl_strength: SNL's first L1 factor (1e-5).
         snl_growth: by which it grows whenever the count has not fallen since the last look (1.1).
@@ -36,7 +39,7 @@ class GateSettings:
     threshold: float = 0.003
     spread: float = 1.0
     rate: float = 1e-3
-    pressure: float = 2.8e-4
+    pressure: float | None = None
     snl_rate: float = 1e-3
     snl_strength: float = 1e-5
     snl_growth: float = 1.1
@@ -47,12 +50,13 @@ def prepare_autorep(
     network: GatedNetwork, budget: int, settings: GateSettings, plan: Plan, generator: torch.Generator
 ) -> Plan:
     """Hysteresis gates and the budget's penalty."""
+    factor = FACTOR if settings.pressure is None else settings.pressure * network.total
     network.set_gates(lambda _, site: _continued(site.gate, settings, generator))
     gates = {"params": network.gate_parameters(), "lr": settings.rate, "weight_decay": 0.0}
     return replace(
         plan,
         groups=[*plan.groups, gates],
-        penalty=lambda: settings.pressure * network.total * excess(network, budget).float(),
+        penalty=lambda: factor * excess(network, budget).float(),
     )
 
 
