@@ -66,11 +66,22 @@ def reproduce(
     verdicts = judge(experiment, [old], [new])
     _print(verdicts)
     what = ", ".join(changed(old, new)) or "nothing"
-    different = sum(v.verdict == "different" or (v.verdict == "cannot tell" and "seeds" in v.why) for v in verdicts)
+    units = {metric.name: metric.unit for metric in experiment.metrics}
+    # Of one seed anything but a time should come out to the bit; a time without rounds has nothing to be judged by.
+    different = sum(
+        v.verdict == "different" or (v.verdict == "cannot tell" and "seeds" in v.why and not _of_time(units[v.metric]))
+        for v in verdicts
+    )
     if different:
         raise Differs(f"{different} of {len(verdicts)} measurements came out different; changed since: {what}")
     same = all(v.verdict == "same" for v in verdicts)
-    print(f"\n{'same' if same else 'same within noise'}; changed since: {what}")
+    unjudged = sum(v.verdict == "cannot tell" for v in verdicts)
+    told = f", but for {unjudged} times that one run cannot judge" if unjudged else ""
+    print(f"\n{'same' if same else 'same within noise'}{told}; changed since: {what}")
+
+
+def _of_time(unit: str) -> bool:
+    return unit in ("s", "ms", "us", "x") or unit.endswith("/s")
 
 
 _KINDS = ("same", "within noise", "different", "cannot tell")

@@ -28,7 +28,8 @@ def plot(
             drawn += 1
             print(store.shown(path))
     if not drawn:
-        print("no measurements to draw yet; `effml run EXP` makes some", file=sys.stderr)
+        hint = "" if smoke else " (--smoke draws those of the smoke preset, too)"
+        print(f"no measurements to draw yet; `effml run EXP` makes some{hint}", file=sys.stderr)
 
 
 def report(

@@ -61,11 +61,20 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         code = command(sys.argv[1:])
+        _flush()
     except KeyboardInterrupt:  # pressed again while the first press was being reported
         code = INTERRUPTED
     if code == INTERRUPTED:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a later press would turn the exit into a death by signal
     sys.exit(code)
+
+
+def _flush() -> None:
+    """What is left goes out now, where a reader that has left is no error."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def command(words: list[str]) -> int:
@@ -76,6 +85,8 @@ def command(words: list[str]) -> int:
     try:
         app(args=words)
     except SystemExit as end:  # how typer ends every command
+        if isinstance(end.__context__, BrokenPipeError):  # the reader of `effml ... | head` has what it wanted
+            return 0
         return int(end.code or 0)
     except Outcome as outcome:
         if os.environ.get("EFFML_TRACEBACK"):
@@ -85,8 +96,6 @@ def command(words: list[str]) -> int:
     except KeyboardInterrupt:
         print("effml: interrupted", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:  # `effml ... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:
         if os.environ.get("EFFML_TRACEBACK"):
             raise

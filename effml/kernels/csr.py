@@ -145,7 +145,10 @@ class Csr:
 
         Raises:
             ValueError: not a matrix.
+            TypeError: not a torch tensor.
         """
+        if not isinstance(matrix, Tensor):
+            raise TypeError(f"a torch matrix is needed, got {type(matrix).__name__}")
         if matrix.ndim != 2:
             raise ValueError(f"a matrix is needed, got shape {[*matrix.shape]}")
         with warnings.catch_warnings():

@@ -1,6 +1,10 @@
 """Every mistake gets one line that names it and the remedy, the right exit code, and no row."""
 
+import subprocess
+import sys
+
 import pytest
+import yaml
 
 
 @pytest.mark.parametrize(
@@ -85,3 +89,30 @@ def test_failed_run_leaves_a_whole_row_with_the_log(effml):
     ended = effml("show", "last", "row")
     assert '"status": "failed"' in ended.out and '"class": "ValueError"' in ended.out
     assert "Traceback" in effml("show", "last", "log").out
+
+
+def test_a_package_that_is_not_installed_is_a_requirement(effml, monkeypatch):
+    monkeypatch.setitem(sys.modules, "snntorch", None)
+    for module in [
+        name
+        for name in sys.modules
+        if name.startswith(("snntorch.", "effml.experiments.revsnn", "effml.models.spiking"))
+    ]:
+        monkeypatch.delitem(sys.modules, module)
+    ended = effml("run", "revsnn", "--preset", "smoke", "suite=train")
+    assert ended.code == 4 and "snntorch is not installed" in ended.err and "effml[systems]" in ended.err
+
+
+@pytest.mark.parametrize("path", ["\u00fcbung.npz", "a=b,c.npz", "it's \u00f6dd.npz", "a b.npz"])
+def test_paths_need_no_quotes_of_their_own(effml, path):
+    ended = effml("run", "maxk", "dataset=file", f"dataset.path={path}", "--dry-run")
+    assert ended.code == 0 and yaml.safe_load(ended.out)["dataset"]["path"] == path
+
+
+@pytest.mark.parametrize("words", [["list"], ["table", "maxk"]])
+def test_a_reader_that_leaves_early_is_no_failure(words):
+    ended = subprocess.run(
+        f"set -o pipefail; {sys.executable} -m effml {' '.join(words)} | head -n 1",
+        shell=True, executable="/bin/bash", capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 0 and ended.stderr.count("Broken") == 0 and len(ended.stdout.splitlines()) == 1

@@ -93,7 +93,7 @@ def parse(experiment: Experiment, overrides: list[str]) -> Parsed:
         key = text.split("=", 1)[0]
         _check_key(experiment, key, known)
         try:
-            override = parser.parse_override(text)
+            text, override = _read(parser, text, known.get(key))
         except HydraException as error:
             first = str(error).splitlines()[0]
             raise UserError(f"'{text}' cannot be read: {first}; quote values that hold spaces or brackets") from None
@@ -104,6 +104,26 @@ def parse(experiment: Experiment, overrides: list[str]) -> Parsed:
         else:
             values.append(text)
     return Parsed(groups.get("dataset"), groups.get("preset"), values, swept)
+
+
+def _read(parser: Any, text: str, option: Option | None) -> tuple[str, Any]:
+    """The override of a word; text that Hydra's grammar has no letters for (other alphabets, `=`) is taken as it stands."""
+    from hydra.errors import HydraException
+
+    try:
+        return text, parser.parse_override(text)
+    except HydraException:
+        key, _, value = text.partition("=")
+        if (
+            option is None
+            or "str" not in option.type_name
+            or "list" in option.type_name
+            or value[:1] in ("'", '"', "[")
+        ):
+            raise
+        quoted = value.replace("'", "\\'")
+        text = f"{key}='{quoted}'"
+        return text, parser.parse_override(text)
 
 
 def _sweep_values(override: Any, text: str) -> list[str]:

@@ -83,7 +83,8 @@ def _run(request: Request, folder: Path, display: Display | None) -> tuple[store
         store.write_row(folder, row)
     if isinstance(failure, KeyboardInterrupt):
         kept = f"{len(row['measurements'])} measurements kept in {store.shown(folder)}"
-        raise RunInterrupted(f"interrupted; {kept}; go on with --resume {folder.name}", row, folder) from None
+        again = f"the same command and --resume {folder.name}"
+        raise RunInterrupted(f"interrupted; {kept}; go on with {again}", row, folder) from None
     if isinstance(failure, UserError | MissingRequirement):
         raise failure
     if failure is not None:
@@ -112,7 +113,7 @@ def _measure(request: Request, run: Run, hold: Callable[[], None]) -> tuple[stor
         error = {"class": "KeyboardInterrupt", "message": "stopped by the user", "log": "log.txt"}
     except Exception as caught:
         hold()
-        status, failure = "failed", _disk_full(caught, run.folder)
+        status, failure = "failed", _named(caught, run.folder)
         error = {"class": type(failure).__name__, "message": _one_line(failure), "log": "log.txt"}
         _note_traceback(run)
     with suppress(OSError):  # a full disk shows itself again when the row is written
@@ -238,8 +239,11 @@ def _interruptible() -> Iterator[Callable[[], None]]:
             signal.signal(number, handler)
 
 
-def _disk_full(error: Exception, folder: Path) -> Exception:
-    """A write inside the experiment that failed for want of space is a requirement, not a bug."""
+def _named(error: Exception, folder: Path) -> Exception:
+    """A package that is not installed, or a write that failed for want of space, is a requirement, not a bug."""
+    if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("effml"):
+        package = error.name.partition(".")[0]
+        return MissingRequirement(f"the package {package} is not installed; get it with: pip install 'effml[systems]'")
     if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
         try:
             with store.writing(folder):

@@ -52,6 +52,8 @@ def cell_text(cell: Cell | None, digits: int = 3) -> str:
         return f"n/a{mark}" if not cell.note else f"n/a{mark} ({cell.note})"
     if cell.sd is None:
         return number(cell.value, digits) + mark
+    if cell.sd == 0:
+        return f"{number(cell.value, digits)} ({cell.n}){mark}"
     places = decimals(cell.value, digits)
     if abs(cell.value) >= 1e6 or (cell.value and abs(cell.value) < 1e-4):
         return f"{cell.value:.{digits - 1}e} ± {cell.sd:.0e} ({cell.n}){mark}"
@@ -113,7 +115,7 @@ def footnotes(view: View) -> list[str]:
     used = {cell.evidence for line in view.lines for cell in line.cells.values()}
     notes = [f"{MARKS[kind]} {MEANING[kind]}." for kind in MEANING if kind in used]
     if any(cell.sd is not None for line in view.lines for cell in line.cells.values()):
-        notes.append("Mean ± standard deviation (number of seeds).")
+        notes.append("Mean ± standard deviation (number of seeds), without one where all seeds agree.")
     if view.devices:
         notes.append("Measured on " + "; ".join(view.devices) + ".")
     papers = [entry for line in view.lines for entry in line.paper.values() if entry.value is not None]

@@ -198,10 +198,14 @@ def _columns(
 
 
 def _missing(table: Table, lines: list[Line], columns: list[Column], experiment: Experiment) -> list[str]:
-    """The first commands that would fill empty cells, each once."""
+    """The first commands that would fill empty cells, each once.
+
+    A command that has filled another row of the table leaves a row of the paper's alone empty for good.
+    """
     if not table.fill:
         return []
     commands: list[str] = []
+    tried = {_command(table, line.labels) for line in lines if line.cells} if table.columns == "metric" else set()
     for line in lines:
         for column in columns:
             wanted = column.name not in line.cells and (table.columns == "metric" or column.name in line.paper)
@@ -209,6 +213,8 @@ def _missing(table: Table, lines: list[Line], columns: list[Column], experiment:
                 continue
             labels = {**line.labels, **({} if table.columns == "metric" else {table.columns: column.label})}
             command = _command(table, labels)
+            if not line.cells and command in tried:
+                continue
             if command not in commands and len(commands) < SHOWN and _runs(command):
                 commands.append(command)
     return commands

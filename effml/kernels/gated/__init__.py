@@ -106,8 +106,10 @@ def gated_polynomial(
 
     Raises:
         ValueError: more than three coefficients, or shapes that do not broadcast to `site`.
-        TypeError: integer or boolean arguments.
+        TypeError: integer or boolean arguments, or none of torch's.
     """
+    if not all(isinstance(given, Tensor) for given in (z, keep, coefficients)):
+        raise TypeError("z, keep and coefficients must be torch tensors")
     site = z.shape[1:]
     if not (z.is_floating_point() and keep.is_floating_point() and coefficients.is_floating_point()):
         raise TypeError(

@@ -6,6 +6,9 @@ from the same adjacency untransposed. Gradients run through all of them.
 
 from __future__ import annotations
 
+from numbers import Integral
+
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -36,13 +39,16 @@ def maxk(x: Float[Tensor, "N H"], k: int, *, backend: str | None = None) -> Cbsr
         ValueError: k outside `1 .. H`, x not a matrix, H too large for a 16-bit index, or a back end not for x's device.
         TypeError: x is not floating point, or k no integer.
     """
+    if not isinstance(x, Tensor):
+        raise TypeError(f"x must be a torch tensor, got {type(x).__name__}")
     if x.dim() != 2:
         raise ValueError(f"x must be a matrix [N, H], got shape {tuple(x.shape)}")
     if x.dtype not in VALUE_DTYPES:
         raise TypeError(f"x must be floating point, got {x.dtype}")
     columns = x.shape[1]
-    if not isinstance(k, int) or isinstance(k, bool):
+    if not isinstance(k, Integral) or isinstance(k, bool):
         raise TypeError(f"k must be an integer, got {k!r}")
+    k = int(k)
     if not 1 <= k <= columns:
         raise ValueError(f"k must be in 1..{columns} (the columns of x), got {k}")
     index_dtype(columns)  # refuses what a 16-bit index cannot reach
@@ -94,8 +100,9 @@ def sspmm(
         `[N, k]` gradient of the CBSR operand's values, of grad's dtype.
 
     Raises:
-        ValueError: shapes or devices differ; on CPU, columns of a row of `adj` that do not ascend.
-        TypeError: `index` is not of the dtype that H columns call for.
+        ValueError: shapes or devices differ; a place in `index` beyond H; on CPU, columns of a row of `adj` that do not
+            ascend.
+        TypeError: `index` is not of the dtype that H columns call for, or grad not floating point.
     """
     _check(adj, index.shape[0], grad.device)
     if grad.dim() != 2 or grad.shape[0] != adj.rows:
@@ -103,7 +110,21 @@ def sspmm(
     if index.dtype != index_dtype(grad.shape[1]):
         wanted = index_dtype(grad.shape[1])
         raise TypeError(f"the index of a matrix of {grad.shape[1]} columns is {wanted}, got {index.dtype}")
+    if not grad.is_floating_point():
+        raise TypeError(f"grad must be floating point, got {grad.dtype}")
+    _check_places(index, grad.shape[1])
     return ops.sspmm(adj, grad, index, backend)
+
+
+def _check_places(index: Tensor, columns: int) -> None:
+    """Places beyond the last column would be read from the next row, or from beyond the matrix."""
+    if not index.numel():
+        return
+    if index.device.type == "cpu":
+        if int(index.max()) >= columns:
+            raise ValueError(f"index has a place {int(index.max())}, and grad only {columns} columns")
+    else:
+        torch._assert_async((index < columns).all())  # the device stops at it; asking it now would stall the queue
 
 
 def _check(adj: Csr, rows: int, device: object) -> None:

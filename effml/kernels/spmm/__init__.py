@@ -41,6 +41,8 @@ def spmm(
     """
     if not isinstance(adj, Csr | Tensor):
         raise TypeError(f"adj must be a Csr or an edge_index, got {type(adj).__name__}")
+    if not isinstance(x, Tensor):
+        raise TypeError(f"x must be a torch tensor, got {type(x).__name__}")
     if isinstance(adj, Tensor):
         matrix = adjacency_of(adj, edge_weight, num_nodes=x.shape[0])
     elif edge_weight is not None:

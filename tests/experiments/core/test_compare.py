@@ -77,3 +77,9 @@ def test_reproduce_finds_the_same_and_names_a_change(effml):
     row.write_text(re.sub(r'"value": 0\.90\d+', '"value": 0.7', row.read_text()))
     changed = effml("reproduce", row.parent.name)
     assert changed.code == 5
+
+
+def test_times_of_one_run_each_are_no_difference():
+    from effml.cli.compare import _of_time
+
+    assert all(map(_of_time, ("s", "x", "GB/s", "s/epoch"[:1]))) and not any(map(_of_time, ("1", "dB", "B", "nats")))

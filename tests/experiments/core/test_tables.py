@@ -105,3 +105,8 @@ def test_published_numbers_alone_are_a_table_where_no_command_could_measure():
     told = {table.id: build(deediff, table, []).told for table in deediff.tables}
     assert told.pop("published") and not any(told.values())
     assert build(TOY, TABLE, [row(0.8)]).told
+
+
+def test_seeds_that_agree_have_no_spread_to_print():
+    found, _ = cells(row(0.5, seed=0), row(0.5, seed=1), row(0.5, seed=2))
+    assert cell_text(found[8]["accuracy"]) == "0.500 (3)"

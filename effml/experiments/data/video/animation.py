@@ -83,8 +83,11 @@ def _fit(picture, size: int | None, grey: bool) -> np.ndarray:
     return array[..., None] if grey else array
 
 
-def load_clip(files: Files, size: int = 64, frames: int | None = None, grey: bool = False) -> Content:
-    """`cricket-shot`. Args: side `size` in pixels, the first `frames` frames, `grey` instead of colour."""
+def load_clip(
+    files: Files, size: int = 64, frames: int | None = None, grey: bool = False, clips: int | None = None
+) -> Content:
+    """`cricket-shot`. Args: side `size` in pixels, the first `frames` frames, `grey` instead of colour; `clips` at most,
+    of which it has one."""
     if size < 1 or (frames is not None and frames < 1):
         raise UserError(f"data set {files.data.name}: size={size}, frames={frames}; both must be positive")
     (path,) = files.paths.values()
