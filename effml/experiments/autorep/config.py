@@ -97,12 +97,12 @@ class Private:
 class Ablation:
     budget: str = option("10%", "the budget at which choices are compared")
     steps: int = option(150, "optimiser steps of each choice", low=1)
-    thresholds: list[float] = option([0.0, 0.001, 0.003, 0.01, 0.03], "half-widths of the hysteresis", low=0.0)
+    thresholds: list[float] = option([0.0, 0.003, 0.03], "half-widths of the hysteresis", low=0.0)
     replacement: str = option(
         "wide", "the replacement at which thresholds and granularities are compared", choices=REPLACEMENTS[:-1]
     )
     replacements: list[str] = option(
-        ["wide", "dapa", "authors", "dapa1", "linear"],
+        ["wide", "dapa", "linear"],
         "replacements at the same mask strategy",
         choices=REPLACEMENTS[:-1],
     )
