@@ -117,14 +117,17 @@ def sspmm(
 
 
 def _check_places(index: Tensor, columns: int) -> None:
-    """Places beyond the last column would be read from the next row, or from beyond the matrix."""
+    """Places outside the row would be read from another row, or from outside the matrix."""
     if not index.numel():
         return
     if index.device.type == "cpu":
-        if int(index.max()) >= columns:
-            raise ValueError(f"index has a place {int(index.max())}, and grad only {columns} columns")
+        low, high = (int(end) for end in index.aminmax())
+        if low < 0 or high >= columns:
+            raise ValueError(f"index has places from {low} to {high}, and grad {columns} columns")
     else:
-        torch._assert_async((index < columns).all())  # the device stops at it; asking it now would stall the queue
+        torch._assert_async(
+            ((index >= 0) & (index < columns)).all()
+        )  # the device stops at it; asking it now would stall the queue
 
 
 def _check(adj: Csr, rows: int, device: object) -> None:

@@ -16,9 +16,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-AT_ONCE = (
-    8  # patches whose displacements are compared together: 2 MB of pixels, which a cache holds; 64 take a third longer
-)
+# Patches whose displacements are compared together: 2 MB of pixels, which a cache holds; 64 at once take a third longer.
+AT_ONCE = 8
 
 # (a, b, place along the way 0..1, patches [n, 2] as rows and columns, patch size) -> [n, C, patch, patch]
 Interpolator = Callable[[Tensor, Tensor, float, Tensor, int], Tensor]
