@@ -81,7 +81,7 @@ def reproduce(
 
 
 def _of_time(unit: str) -> bool:
-    return unit in ("s", "ms", "us", "x") or unit.endswith("/s")
+    return unit in ("s", "ms", "us") or unit.endswith("/s")
 
 
 _KINDS = ("same", "within noise", "different", "cannot tell")

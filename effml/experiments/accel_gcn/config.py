@@ -121,8 +121,8 @@ EXPERIMENT = Experiment(
         Table("roofline", "The product under its roof", rows=_PLACE, order=_LAST,
               metrics=("seconds", "bandwidth", "roofline_share", "in_order", "speedup_best", "speedup_given", "error_max"),
               fill="effml run accel_gcn suite=kernel graphs=[{graph}] widths=[{d}]",
-              note="roofline_share above 1: rows of x that are gathered again come from the caches, which the copy rate does "
-                   "not know. in_order above 1: the graph's own order finds more in them than a walk through memory does."),
+              note="roofline_share above 1: caches, which the copy rate does not know. in_order above 1: faster than with rows "
+                   "of x taken in memory order."),
         Table("ablation", "What each idea does here: time without it, over time with it", rows=_PLACE, columns="variant",
               metrics=("relative",), fill="effml run accel_gcn suite=ablation ablation.graphs=[{graph}]", order=_LAST),
         Table("partition", "Blocks against groups for warps", rows=("graph",), order=_LAST,
