@@ -20,7 +20,7 @@ from torch import Tensor
 
 from effml.kernels import pages
 
-LONG = 0.02  # seconds of a call that no cache serves: what lies in the caches before it makes no difference
+LONG = 0.02  # seconds of a call to which caches and sleeping threads make no difference; memory that lay idle does
 _TOUCHED = 512 * 1024**2
 NOISY = 0.15  # relative interquartile range above which a timing is called noisy
 
@@ -100,8 +100,8 @@ def interleave(
     for index in range(rounds):
         turn = index % len(order)
         for name in order[turn:] + order[:turn]:
-            if device.type == "cpu" and seconds[name] > LONG:
-                _touch_free_pages()
+            if device.type == "cpu" and not cold:
+                _settle(providers[name], seconds[name])
             wall, cpu = timer(providers[name], repeats[name], device)
             timings[name].samples.append(wall)
             timings[name].cpu_samples.append(cpu)
@@ -123,6 +123,18 @@ def _once(call: Callable[[], Any], device: torch.device) -> float:
 
 def _repeats(seconds: float, min_seconds: float) -> int:
     return max(1, min(1000, round(min_seconds / max(seconds, 1e-7))))
+
+
+def _settle(call: Callable[[], Any], seconds: float) -> None:
+    """Make the next sample one of a call among its like, whatever ran before it.
+
+    A short call runs once untimed. torch's threads fall asleep some milliseconds after their last work, and a virtual
+    machine may take 7 ms to wake them: whoever came after a provider of one thread paid for it.
+    """
+    if seconds > LONG:
+        _touch_free_pages()
+    else:
+        call()
 
 
 def _touch_free_pages() -> None:

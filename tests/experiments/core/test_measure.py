@@ -21,11 +21,26 @@ def test_timer_is_within_five_per_cent_of_a_sleep():
     assert sum(timing.cpu_samples) < sum(timing.samples) * 0.5
 
 
-def test_rounds_are_interleaved():
+def test_rounds_are_interleaved_and_a_short_call_follows_itself():
     calls = []
     interleave({name: lambda name=name: calls.append(name) for name in "abc"}, rounds=6, warmup=0, min_seconds=0)
-    timed = "".join(calls[3:])
-    assert [timed[i : i + 3] for i in range(0, 18, 3)] == ["abc", "bca", "cab", "abc", "bca", "cab"]
+    timed = "".join(calls[3:])  # each twice: the first, which wakes the threads, is not timed
+    assert [timed[i : i + 6] for i in range(0, 36, 6)] == [*["aabbcc", "bbccaa", "ccaabb"] * 2]
+
+
+def test_a_short_call_is_not_charged_for_what_ran_before():
+    warm = []
+
+    def short():  # as after threads fell asleep: slow unless it ran just before
+        time.sleep(0.001 if warm else 0.015)
+        warm.append(True)
+
+    def serial():
+        time.sleep(0.001)
+        warm.clear()
+
+    timings = interleave({"serial": serial, "short": short}, rounds=5, min_seconds=0)
+    assert max(timings["short"].samples) < 0.01
 
 
 def test_ratio_is_taken_per_round():
