@@ -110,6 +110,7 @@ def retention_step(
 
     Raises:
         TypeError, ValueError: on a state that cannot be updated in place, or shapes that do not fit it.
+        RuntimeError: a gradient would be lost: q, k or v requires one and none is switched off.
     """
     scale = q.shape[-1] ** -0.5 if scale is None else float(scale)
     if torch.compiler.is_compiling():
@@ -127,6 +128,8 @@ def choose_backend(q: Tensor, v: Tensor) -> str:
 def _check(q: Tensor, k: Tensor, v: Tensor, log_gamma: Tensor, chunk: int, backend: str) -> None:
     if backend not in BACKENDS:
         raise ValueError(f"backend {backend!r} is none of {', '.join(BACKENDS)}")
+    if not all(isinstance(x, Tensor) for x in (q, k, v, log_gamma)):
+        raise TypeError("q, k, v and log_gamma must be tensors")
     if q.dim() != 4 or k.shape != q.shape:
         raise ValueError(f"q and k must both be [B, T, H, K]; got {tuple(q.shape)} and {tuple(k.shape)}")
     if v.dim() != 4 or v.shape[:3] != q.shape[:3]:

@@ -135,6 +135,8 @@ def step(state: Tensor, q: Tensor, k: Tensor, v: Tensor, log_gamma: Tensor, scal
 
 
 def _check_step(state: Tensor, q: Tensor, k: Tensor, v: Tensor, log_gamma: Tensor) -> None:
+    if torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad):
+        raise RuntimeError("retention_step has no gradient: decode under torch.no_grad(), train with retention")
     if state.dtype not in (torch.float32, torch.float64):
         raise TypeError(f"state must be float32 or float64, got {state.dtype}")
     if state.dim() != 4:

@@ -23,18 +23,20 @@ def mean_uncertainty(
     *,
     backend: str = "auto",
 ) -> Float[Tensor, " B"]:
-    """mean over P and Q of sigmoid(tokens @ weight^T + bias), in float32.
+    """mean over P and Q of sigmoid(tokens @ weight^T + bias), in float32 (the reference in float64 where given it).
 
     Args:
         tokens: patch tokens, float32, float16 or bfloat16; rows may be strided, the last dimension contiguous.
         weight: float32.
         bias: float32, one for all samples or one per sample (which is how a time embedding enters).
-        backend: "auto" takes "triton" on CUDA and "reference" elsewhere. Not differentiable: an exit needs no gradient.
+        backend: "auto" takes "triton" on CUDA (not for float64) and "reference" elsewhere. Not differentiable: an exit
+            needs no gradient.
 
     Raises:
         ValueError: shapes that do not fit, nothing to take a mean of, more than 64 outputs a token for "triton", an
             unknown back end, or "triton" away from a GPU.
-        TypeError: anything but tensors of floating point.
+        TypeError: anything but tensors of floating point; float64 for "triton".
+        RuntimeError: a gradient would be lost: an argument requires one and none is switched off.
     """
     if not all(isinstance(given, Tensor) for given in (tokens, weight, bias)):
         raise TypeError("tokens, weight and bias must be tensors")
@@ -53,10 +55,17 @@ def mean_uncertainty(
         )
     if backend not in BACKENDS:
         raise ValueError(f"unknown backend {backend!r}; there is {', '.join(BACKENDS)}")
+    if torch.is_grad_enabled() and (tokens.requires_grad or weight.requires_grad or bias.requires_grad):
+        raise RuntimeError(
+            "mean_uncertainty has no gradient: decide exits under torch.no_grad(), train on the map itself"
+        )
+    wide = torch.float64 in (tokens.dtype, weight.dtype, bias.dtype)
     with torch.no_grad():
+        if backend == "triton" and wide:
+            raise TypeError('the "triton" back end has no float64; use backend="reference"')
         if backend == "triton" and not tokens.is_cuda and os.environ.get("TRITON_INTERPRET") != "1":
             raise ValueError('the "triton" back end needs tensors on a GPU; on the CPU use backend="reference"')
-        if backend == "triton" or (backend == "auto" and tokens.is_cuda):
+        if backend == "triton" or (backend == "auto" and tokens.is_cuda and not wide):
             from effml.kernels.uem import gpu
 
             return gpu.mean_uncertainty(tokens, weight, bias)

@@ -90,6 +90,7 @@ def wrong(**changes):
         ({"v": torch.zeros(1, 5, 2, 5)}, ValueError, r"v must be .*\(1, 5, 2, 5\)"),
         ({"v": torch.zeros(1, 6, 2, 5).double()}, TypeError, "share one floating dtype"),
         ({"log_gamma": torch.zeros(3)}, ValueError, r"log_gamma must be \[H\] = \[2\]"),
+        ({"log_gamma": [-0.1, -0.2]}, TypeError, "must be tensors"),
         ({"log_gamma": torch.zeros(2).bfloat16()}, TypeError, "log_gamma must be float32 or float64"),
         ({"initial_state": torch.zeros(1, 2, 4, 4)}, ValueError, r"initial_state must be .*\[1, 2, 4, 5\]"),
         ({"initial_state": torch.zeros(1, 2, 4, 5).half()}, TypeError, "initial_state must be torch.float32"),
@@ -111,6 +112,15 @@ def test_step_refuses_a_state_it_cannot_update_in_place():
         retention_step(state.transpose(2, 3), q[:, 0], k[:, 0], v[:, 0], decays(2))
     with pytest.raises(ValueError, match=r"k has shape \(1, 1, 2, 4\)"):
         retention_step(state, q[:, 0], k, v[:, 0], decays(2))
+
+
+def test_step_loses_no_gradient_silently():
+    (q, k, v, state), _ = problem(1, 1, 2, 4, 4, torch.float32)
+    q.requires_grad_()
+    with pytest.raises(RuntimeError, match="train with retention"):
+        retention_step(state, q[:, 0], k[:, 0], v[:, 0], decays(2))
+    with torch.no_grad():
+        retention_step(state, q[:, 0], k[:, 0], v[:, 0], decays(2))
 
 
 def test_a_growing_memory_is_refused():

@@ -70,6 +70,8 @@ def test_cuda_equals_float64(dtype):
         ({"bias": 0.5}, TypeError, "must be tensors"),
         ({"tokens": torch.zeros(2, 3, 4, dtype=torch.int64)}, TypeError, "must be floating point, got torch.int64"),
         ({"backend": "triton"}, ValueError, "needs tensors on a GPU"),
+        ({"backend": "triton", "bias": torch.zeros(1, dtype=torch.float64)}, TypeError, "has no float64"),
+        ({"weight": torch.zeros(1, 4, requires_grad=True)}, RuntimeError, "under torch.no_grad"),
     ],
 )
 def test_wrong_arguments_are_named(changed, error, told, monkeypatch):
