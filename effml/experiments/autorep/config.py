@@ -237,12 +237,15 @@ EXPERIMENT = Experiment(
               metrics=("relus", "sites", "share_kept", "largest"), digits=6, fill=_RUN + " suite=train"),
         Table("inference", "Private inference of one image in two processes",
               rows=("dataset", "model", "method", "budget", "masking", "engine"),
-              metrics=("relus", "squares", "linear_layers", "bytes", "activation_bytes", "linear_bytes", "wire_bytes", "rounds",
-                       "seconds", "lan_seconds", "wan_seconds", "fraction_bits", "error_max", "agreement"),
+              metrics=("relus", "bytes", "rounds", "seconds", "lan_seconds", "wan_seconds", "error_max", "agreement"),
               fill=_RUN + " suite=cost", order={"budget": _BUDGETS, "method": ["relu"], "masking": ["gathered", "dense"]},
               note="CrypTen: online phase only; its first party makes the triples, so there is no offline cost and no "
                    "security against that party. Masks and polynomial coefficients are public. A network whose values no "
                    "fixed-point format of the 64-bit ring holds is named and not run."),
+        Table("messages", "What a private inference sends, and why", of="inference",
+              rows=("dataset", "model", "method", "budget", "masking"),
+              metrics=("relus", "squares", "linear_layers", "activation_bytes", "linear_bytes", "wire_bytes", "fraction_bits"),
+              fill=_RUN + " suite=cost", order={"budget": _BUDGETS, "method": ["relu"], "masking": ["gathered", "dense"]}),
         Table("linearity", "Activation bytes against kept ReLUs", rows=("dataset", "model", "replacement", "engine"),
               metrics=("bytes_per_relu", "r_squared"), digits=6, fill=_RUN + " suite=cost"),
         Table("protocols", "Bytes of one site, both directions, online", rows=("protocol",),

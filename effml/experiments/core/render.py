@@ -6,10 +6,11 @@ import csv
 import io
 import json
 import math
+from collections.abc import Iterable
 from typing import Any
 
 from effml.experiments.core.paper import Published
-from effml.experiments.core.tables import Cell, Column, Line, View
+from effml.experiments.core.tables import SHOWN, Cell, Column, Line, View
 
 FORMATS = ("md", "latex", "csv", "json")
 MARKS = {"measured": "", "recorded": "§", "synthetic-data": "†", "simulated": "‡", "paper": "¶"}
@@ -120,15 +121,24 @@ def footnotes(view: View) -> list[str]:
         notes.append("Measured on " + "; ".join(view.devices) + ".")
     papers = [entry for line in view.lines for entry in line.paper.values() if entry.value is not None]
     if papers:
-        sources = sorted({entry.source for entry in papers})
-        notes.append("Paper: " + "; ".join(sources) + ".")
+        notes.append("Paper: " + sources(entry.source for entry in papers) + ".")
         if any(entry.mark == "recalled" for entry in papers):
             notes.append("~ recalled, not transcribed.")
     if view.note:
         notes.append(view.note)
     if commands := view.missing():
-        notes.append("Empty cells are filled by: " + "; ".join(f"`{command}`" for command in commands))
+        shown = "; ".join(f"`{command}`" for command in commands[:SHOWN])
+        notes.append(f"Empty cells are filled by: {shown}" + ("; and others." if len(commands) > SHOWN else ""))
     return notes
+
+
+def sources(said: Iterable[str]) -> str:
+    """Sources in order, each paper once: `A, table 2, table 3; B, abstract`."""
+    places: dict[str, dict[str, None]] = {}
+    for source in sorted(set(said)):
+        work, _, place = source.partition(", ")
+        places.setdefault(work, {})[place] = None
+    return "; ".join(", ".join([work, *filter(None, found)]) for work, found in places.items())
 
 
 def markdown(view: View) -> str:

@@ -92,7 +92,7 @@ def _default_cost(experiment: Experiment) -> str:
 def print_run(experiment: Experiment, row: store.Row, folder: Path) -> None:
     """The tables of one run, and where it lies."""
     for table in experiment.tables:
-        if any(item["table"] == table.id for item in row["measurements"]):
+        if any(table.holds(item["table"], item["metric"]) for item in row["measurements"]):
             print_view(build(experiment, table, [{**row, "status": "ok"}], smoke=True))
             print()
     artifacts = sorted(path for path in (folder / "artifacts").rglob("*") if path.is_file()) if folder.is_dir() else []

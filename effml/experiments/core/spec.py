@@ -76,11 +76,12 @@ class Table:
     or just `metrics` when `columns` is "metric". `where` keeps only measurements with these labels.
 
     Args:
-        id: the `table` name that the experiment records under (part after the dot of EXPERIMENT.TABLE).
+        id: the part after the dot of EXPERIMENT.TABLE, and the name that the experiment records under.
         fill: the command that measures a missing cell, with `{label}` placeholders; or made from its labels.
         digits: significant digits of a cell, or a dict per metric.
         note: a line printed under the table.
         order: preferred order of label values: {label: [value, ...]}; others follow, sorted.
+        of: the table whose measurements it shows more of, where one would be too wide to read.
     """
 
     id: str
@@ -93,8 +94,13 @@ class Table:
     digits: Any = 3
     note: str = ""
     order: dict[str, list[Any]] = field(default_factory=dict)
+    of: str = ""
     reference: tuple[str, Any] | None = None
     """(label, value) of the provider that timings are compared against, such as ("provider", "torch")."""
+
+    def holds(self, table: str, metric: str) -> bool:
+        """Whether what is recorded under `table` as `metric` is shown here."""
+        return table == (self.of or self.id) and metric in self.metrics
 
 
 @dataclass(frozen=True)

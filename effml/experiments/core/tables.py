@@ -19,7 +19,7 @@ from effml.experiments.core.store import Row, newest
 
 Labels = tuple[tuple[str, Any], ...]
 
-SHOWN = 12  # commands that fill empty cells, at most
+SHOWN = 6  # commands that fill empty cells, at most
 
 
 @dataclass
@@ -79,7 +79,7 @@ def build(experiment: Experiment, table: Table, rows: list[Row], *, smoke: bool 
     """Fill `table` from rows of its experiment (others are ignored)."""
     mine = [row for row in rows if row["experiment"] == experiment.name and (smoke or row.get("preset") != "smoke")]
     measured = _measured(table, newest(mine))
-    numbers = [entry for entry in published(experiment.name) if entry.table == table.id] if paper else []
+    numbers = [entry for entry in published(experiment.name) if table.holds(entry.table, entry.metric)] if paper else []
     numbers = [entry for entry in numbers if _matches(entry.labels, table.where)]
     devices = sorted({cell.device for cell in measured.values()})
     columns = _columns(table, experiment, measured, numbers, devices if _by_device(table) else [])
@@ -133,11 +133,7 @@ def _measured(table: Table, rows: list[Row]) -> dict[tuple[Labels, str, Any, str
     for row in rows:
         last: dict[tuple[Labels, str, Any, str], dict[str, Any]] = {}
         for item in row["measurements"]:
-            if (
-                item["table"] != table.id
-                or item["metric"] not in table.metrics
-                or not _matches(item["labels"], table.where)
-            ):
+            if not table.holds(item["table"], item["metric"]) or not _matches(item["labels"], table.where):
                 continue
             label = None if table.columns == "metric" else _hashable(item["labels"].get(table.columns))
             device = row["device"]["name"] if _by_device(table) else ""
@@ -186,8 +182,6 @@ def _columns(
             seen.setdefault((entry.metric, label, device), entry.unit)
     columns = []
     for metric, label, device in seen:
-        if metric not in table.metrics:
-            continue
         name = metric if table.columns == "metric" else f"{label}" if len(table.metrics) == 1 else f"{label} {metric}"
         if len(devices) > 1:
             name += f" [{device}]"
@@ -198,7 +192,7 @@ def _columns(
 
 
 def _missing(table: Table, lines: list[Line], columns: list[Column], experiment: Experiment) -> list[str]:
-    """The first commands that would fill empty cells, each once.
+    """The first commands that would fill empty cells, each once; one more than is shown tells that there are others.
 
     A command that has filled another row of the table leaves a row of the paper's alone empty for good.
     """
@@ -215,7 +209,7 @@ def _missing(table: Table, lines: list[Line], columns: list[Column], experiment:
             command = _command(table, labels)
             if not line.cells and command in tried:
                 continue
-            if command not in commands and len(commands) < SHOWN and _runs(command):
+            if command not in commands and len(commands) <= SHOWN and _runs(command):
                 commands.append(command)
     return commands
 

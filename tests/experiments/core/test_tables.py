@@ -1,6 +1,6 @@
 """Which measurement fills which cell."""
 
-from effml.experiments.core.render import cell_text, number, render
+from effml.experiments.core.render import cell_text, number, render, sources
 from effml.experiments.core.spec import Table
 from effml.experiments.core.tables import Cell, build
 from tests.fixtures.added.experiments.toy.config import EXPERIMENT as TOY
@@ -17,9 +17,9 @@ def row(
     device="CPU",
     status="ok",
     evidence="measured",
-    table="quality",
+    metric="accuracy",
 ):
-    item = {"table": "quality", "labels": {"dataset": "alpha", "k": k}, "metric": "accuracy", "value": value, "unit": "1",
+    item = {"table": "quality", "labels": {"dataset": "alpha", "k": k}, "metric": metric, "value": value, "unit": "1",
             "evidence": evidence}  # fmt: skip
     return {"experiment": "toy", "config_hash": hash, "seed": seed, "run_id": f"{run}-{hash[:8]}-s{seed}", "status": status,
             "device": {"name": device}, "measurements": [item], "preset": "default"}  # fmt: skip
@@ -42,6 +42,18 @@ def test_the_newest_row_of_a_seed_wins_and_a_newer_config_replaces_an_older():
     old = [row(0.1, seed=s) for s in range(3)]
     found, _ = cells(*old, row(0.5, hash="b" * 64, run="20260103T000000"))
     assert found[8]["accuracy"].value == 0.5 and found[8]["accuracy"].n == 1
+
+
+def test_a_table_may_show_more_of_another():
+    rows = [row(0.5), row(7, metric="steps", hash="b" * 64)]
+    narrow = build(TOY, TABLE, rows, paper=False)
+    wide = build(TOY, Table("effort", "t", rows=("k",), metrics=("steps",), of="quality"), rows, paper=False)
+    assert [column.name for column in narrow.columns] == ["accuracy"]
+    assert [column.name for column in wide.columns] == ["steps"] and wide.lines[0].cells["steps"].value == 7
+
+
+def test_sources_name_each_work_once():
+    assert sources(["B, table 2", "A", "B, abstract", "B, table 2"]) == "A; B, abstract, table 2"
 
 
 def test_failed_rows_fill_nothing():
