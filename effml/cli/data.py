@@ -40,13 +40,14 @@ def list_data(
         )
         return
     from effml.experiments.core.report import print_table
-
-    def size(value: int | None) -> str:
-        return "" if value is None else f"{value / 1e6:,.1f} MB"
+    from effml.experiments.data.places import size_of
 
     print_table(
         ["name", "kind", "origin", "size", "here", "licence", "what"],
-        [[d.name, d.kind, d.origin, size(d.size), str(state), d.licence, d.title] for d, state in rows],
+        [
+            [d.name, d.kind, d.origin, "" if d.size is None else size_of(d), str(state), d.licence, d.title]
+            for d, state in rows
+        ],
     )
 
 

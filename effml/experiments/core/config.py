@@ -251,7 +251,8 @@ def _explain(experiment: Experiment, error: Exception) -> UserError:
     key = key.split("[")[0] if key else None  # an element of a list: name the list
     known = {option.key: option for option in options_of(experiment.config)}
     if key in known:
-        return UserError(f"{key}: {first.rstrip('.')}; expected {known[key].expected()}")
+        written = f", written {key}=[a,b]" if known[key].type_name.startswith("list") else ""
+        return UserError(f"{key}: {first.rstrip('.')}; expected {known[key].expected()}{written}")
     if key:
         close = nearest(key, list(known))
         hint = f"; did you mean {close[0]}?" if close else ""

@@ -90,7 +90,7 @@ def nearest(word: str, known: list[str], count: int = 3) -> list[str]:
     by_tail: dict[str, list[str]] = {}
     for name in known:
         by_tail.setdefault(name.rsplit(".", 1)[-1], []).append(name)
-    for tail in difflib.get_close_matches(word.rsplit(".", 1)[-1], list(by_tail), n=count, cutoff=0.5):
+    for tail in difflib.get_close_matches(word.rsplit(".", 1)[-1], list(by_tail), n=count, cutoff=0.6):
         found.extend(name for name in by_tail[tail] if name not in found)
     return found[:count]
 

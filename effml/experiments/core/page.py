@@ -20,7 +20,7 @@ from effml.experiments.core.render import (
     shown_columns,
 )
 from effml.experiments.core.spec import Experiment, Plot
-from effml.experiments.core.tables import View, build
+from effml.experiments.core.tables import Column, View, build
 
 PICTURES = {
     ".png": "image/png",
@@ -99,17 +99,23 @@ def _section(root: Path, experiment: Experiment, rows: list[store.Row]) -> str:
     parts = [
         f'<section id="{experiment.name}"><h2>{html.escape(experiment.title)}</h2><p>{html.escape(experiment.paper)}</p>'
     ]
-    parts += [_table(view, by_id) for view in views]
+    parts += [_table(view, by_id, experiment) for view in views]
     parts += [_figure(experiment, plot, rows) for plot in experiment.plots]
     parts.append(_pictures(root, experiment))
     return "".join(parts) + "</section>"
 
 
-def _table(view: View, rows: dict[str, store.Row]) -> str:
+def _meaning(experiment: Experiment, column: Column) -> str:
+    metric = experiment.metric(column.metric)
+    return html.escape(metric.help) if metric else ""
+
+
+def _table(view: View, rows: dict[str, store.Row], experiment: Experiment) -> str:
     columns = shown_columns(view)
     heads = "".join(f'<th class="label">{html.escape(name)}</th>' for name in view.labels)
     heads += "".join(
-        f"<th{' class=paper' if paper else ''}>{html.escape(header(column, paper, view))}</th>"
+        f'<th{" class=paper" if paper else ""} title="{_meaning(experiment, column)}">'
+        f"{html.escape(header(column, paper, view))}</th>"
         for column, paper in columns
     )
     lines = []

@@ -76,11 +76,16 @@ def load(name: str, *, path: str | Path | None = None, among: Iterable[str] = ()
     given = {key: value for key, value in options.items() if value is not None}
     _check_options(data, loader, given)
     _check_needs(data)
-    files = _files(data, Path(path).expanduser() if path else None)
+    files = _files(data, _named(Path(path).expanduser()) if path else None)
     content = loader(files, **given)
     sha256 = content.sha256 or _together(data, files)
     record = {"name": OWN if data.own else data.name, "origin": data.origin, "sha256": sha256, "note": content.note}
     return Loaded(content.value, record)
+
+
+def _named(path: Path) -> Path:
+    """The same place under a path whose last part is its name, which data without a name of their own are given."""
+    return path.resolve() if path.name in ("", "..") else path
 
 
 def state(name: str) -> str:

@@ -71,8 +71,8 @@ def _reader(path: Path) -> Any:
 
 def read_npz(path: Path) -> Raw:
     """`edge_index` [2, E], or `indptr` with `indices` (row: target), or scipy's saved matrix; x, y, train, val, test."""
-    with reading(path, "an .npz of arrays"), np.load(path, allow_pickle=False) as archive:
-        held = {name: archive[name] for name in archive.files}
+    with reading(path, "an .npz of arrays of numbers"), np.load(path, allow_pickle=False) as archive:
+        held = {name: _numbers(archive, name) for name in archive.files}
     names = {name.removesuffix("_mask").removeprefix("adj_"): name for name in held}
     arrays = {name: held[names[name]] for name in ("x", "y", *MASKS) if name in names}
     if "edge_index" in names:
@@ -90,6 +90,15 @@ def read_npz(path: Path) -> Raw:
     indptr, indices = held[names["indptr"]], held[names["indices"]]
     edges = _from_csr(indptr, indices, path)
     return Raw(edges, _side(held, names, path) or len(indptr) - 1, arrays, _weights(held, names))
+
+
+def _numbers(archive: Any, name: str) -> np.ndarray:
+    try:
+        return archive[name]
+    except ValueError as error:
+        if "allow_pickle" not in str(error):
+            raise
+        raise ValueError(f"{name} holds Python objects, which are not loaded; save it as an array of numbers") from None
 
 
 def _side(held: dict[str, np.ndarray], names: dict[str, str], path: Path) -> int | None:
