@@ -133,12 +133,14 @@ def footnotes(view: View) -> list[str]:
 
 
 def sources(said: Iterable[str]) -> str:
-    """Sources in order, each paper once: `A, table 2, table 3; B, abstract`."""
-    places: dict[str, dict[str, None]] = {}
+    """Sources in order, each work once: `A: table 2 / table 3; B, abstract`."""
+    places: dict[str, list[str]] = {}
     for source in sorted(set(said)):
         work, _, place = source.partition(", ")
-        places.setdefault(work, {})[place] = None
-    return "; ".join(", ".join([work, *filter(None, found)]) for work, found in places.items())
+        places.setdefault(work, []).extend([place] if place else [])
+    return "; ".join(
+        work + (": " if len(at) > 1 else ", " if at else "") + " / ".join(at) for work, at in places.items()
+    )
 
 
 def markdown(view: View) -> str:

@@ -53,7 +53,7 @@ def test_a_table_may_show_more_of_another():
 
 
 def test_sources_name_each_work_once():
-    assert sources(["B, table 2", "A", "B, abstract", "B, table 2"]) == "A; B, abstract, table 2"
+    assert sources(["B, table 2", "A", "B, abstract", "B, table 2"]) == "A; B: abstract / table 2"
 
 
 def test_failed_rows_fill_nothing():
