@@ -100,7 +100,7 @@ def unknown(what: str, word: str, known: list[str]) -> UserError:
     close = nearest(word, known)
     if close:
         return UserError(f"unknown {what} '{word}'; did you mean {', '.join(close)}?")
-    listed = ", ".join(known[:30]) + (" ..." if len(known) > 30 else "")
+    listed = ", ".join(known[:12]) + (f" and {len(known) - 12} more" if len(known) > 12 else "")
     return UserError(f"unknown {what} '{word}'; there is {listed or 'none'}")
 
 

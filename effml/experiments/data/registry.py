@@ -206,7 +206,7 @@ def _resolve(function: str | Callable[..., Any]) -> Callable[..., Any]:
 def _unknown(what: str, word: str, known: Iterable[str]) -> UserError:
     from effml.experiments.core.options import unknown
 
-    return unknown(what, word, list(known))
+    return UserError(f"{unknown(what, word, list(known))}; `effml data list` lists them")
 
 
 def _everything() -> dict[str, DataSet]:

@@ -183,7 +183,7 @@ def _cost(config: Config) -> Cost:
     work = {"mlp": 1.5e-6, "convnet": 2e-4}.get(train.net, 4e-4) * (train.hidden / 128) * train.steps
     seconds = {
         "memory": 6.0 * (len(config.memory.peaks) + len(config.memory.long_nets) * len(config.memory.long_steps)) + 10,
-        "time": 60.0,
+        "time": 10.0 + 50.0 * min(1.0, config.time.rounds / 11 * config.time.side / 16),
         "drift": 1.5 * len(config.drift.alphas) * len(config.drift.dtypes) * len(config.drift.steps),
         "train": images * train.epochs * work * len(train.kept),
     }

@@ -87,6 +87,15 @@ class Config:
             raise UserError(f"model.start={self.model.start} holds answers to the designs of dataset=rtllm")
 
 
+def _cost(config: Config) -> Cost:
+    seconds, designs = {"small-designs": (60, 15), "rtllm": (240, 50), "verilog-eval": (120, 156)}.get(
+        config.dataset.name, (60, 15)
+    )
+    share = 1.0 if "all" in config.designs else min(1.0, len(config.designs) / designs)
+    rewritten = config.suite in ("refine", "all") and config.loop.rewrites
+    return Cost(seconds * share * (4 if rewritten else 1), 5e8, "real tools, two processes at a time")
+
+
 _FIGURES = ("area", "delay", "power", "gates", "levels", "cells", "registers")
 _RUN = "effml run verilog --dataset {dataset}"
 
@@ -167,10 +176,6 @@ EXPERIMENT = Experiment(
         Plot("rewrites", "Area of rewrites", "rewrites", "bar", "design", "area_ratio", series=("rewrite",), zero=1.0),
     ),
     timed=lambda config: config.suite in ("replay", "ppa", "all"),
-    cost=lambda config: Cost(
-        {"small-designs": 60, "rtllm": 240, "verilog-eval": 120}.get(config.dataset.name, 60)
-        * (4 if config.suite in ("refine", "all") and config.loop.rewrites else 1),
-        5e8, "real tools, two processes at a time",
-    ),
+    cost=_cost,
     runtime=("jobs", "model.concurrency"),
 )  # fmt: skip
