@@ -22,7 +22,7 @@ from effml.experiments.core.plan import Job
 from effml.experiments.core.run import Display, Silent
 
 COLUMNS = (
-    TextColumn("{task.description}"),
+    TextColumn("{task.description}", markup=False),
     BarColumn(),
     MofNCompleteColumn(),
     TimeElapsedColumn(),

@@ -95,7 +95,8 @@ def header(column: Column, paper: bool, view: View) -> str:
     return f"{name} (paper)" if paper else name + unit
 
 
-def _grid(view: View) -> tuple[list[str], list[list[str]]]:
+def grid(view: View) -> tuple[list[str], list[list[str]]]:
+    """Heads and rows of text, as every form that people read shows them."""
     columns = shown_columns(view)
     heads = [*view.labels, *(header(column, paper, view) for column, paper in columns)]
     body = []
@@ -144,7 +145,7 @@ def sources(said: Iterable[str]) -> str:
 
 
 def markdown(view: View) -> str:
-    heads, body = _grid(view)
+    heads, body = grid(view)
     escaped = [[text.replace("|", "\\|") for text in row] for row in [heads, *body]]
     widths = [max(len(row[i]) for row in escaped) for i in range(len(heads))]
     left = len(view.labels)
@@ -165,7 +166,7 @@ def markdown(view: View) -> str:
 
 
 def latex(view: View) -> str:
-    heads, body = _grid(view)
+    heads, body = grid(view)
     parts = [
         "% needs \\usepackage{booktabs}",
         "\\begin{table}",

@@ -6,23 +6,16 @@ import importlib
 import importlib.util
 import sys
 from pathlib import Path
+from typing import Literal
 
 from rich.console import Console
 from rich.table import Table as RichTable
+from rich.text import Text
 
 from effml.errors import UserError
 from effml.experiments.core import registry, store
 from effml.experiments.core.options import Option, nearest
-from effml.experiments.core.render import (
-    EMPTY,
-    cell_text,
-    digits_of,
-    footnotes,
-    header,
-    markdown,
-    paper_text,
-    shown_columns,
-)
+from effml.experiments.core.render import footnotes, grid, markdown
 from effml.experiments.core.spec import Experiment
 from effml.experiments.core.tables import View, build
 
@@ -33,12 +26,40 @@ def print_table(heads: list[str], body: list[list[str]], title: str | None = Non
         for row in [heads, *body]:
             print("\t".join(row))
         return
-    table = RichTable(title=title, title_justify="left", header_style="bold", show_edge=False, pad_edge=False)
-    for index, head in enumerate(heads):
-        table.add_column(head, justify="right" if right is not None and index >= right else "left", overflow="fold")
-    for row in body:
-        table.add_row(*row)
-    Console().print(table)
+    console = Console()
+    need = [max(0, *map(len, h.split()), *(len(row[i]) for row in body)) for i, h in enumerate(heads)]
+    parts = _parts(need, right, console.width)
+    for number, part in enumerate(parts):
+        table = RichTable(title_justify="left", header_style="bold", show_edge=False, pad_edge=False)
+        table.title = Text(title) if title and not number else None
+        for index in part:
+            side: Literal["left", "right"] = "left" if right is None or index < right else "right"
+            width = need[index] if len(parts) > 1 and len(part) > (right or 0) + 1 else None
+            table.add_column(Text(heads[index]), justify=side, overflow="fold", width=width)
+        for row in body:
+            table.add_row(*(Text(row[index]) for index in part))  # never markup: `seconds [s]` is not struck out
+        if number:
+            console.print()
+        console.print(table)
+
+
+def _parts(need: list[int], right: int | None, width: int) -> list[list[int]]:
+    """Columns that fit `width` side by side, those left of `right` in each part: no number is broken in two.
+
+    `need` is the least characters of each column; one that does not fit beside the labels is a part of its own.
+    """
+    if right is None:
+        return [list(range(len(need)))]
+    rule = 3  # characters between two columns
+    labels, parts = list(range(right)), [list[int]()]
+    room = left = width + rule - sum(least + rule for least in need[:right])
+    for index in range(right, len(need)):
+        if parts[-1] and need[index] + rule > left:
+            parts.append([])
+            left = room
+        parts[-1].append(index)
+        left -= need[index] + rule
+    return [labels + part for part in parts]
 
 
 def print_menu(experiments: list[Experiment]) -> None:
@@ -115,18 +136,7 @@ def print_view(view: View) -> None:
     if not sys.stdout.isatty():
         print(markdown(view), end="")
         return
-    columns = shown_columns(view)
-    heads = [*view.labels, *(header(column, paper, view) for column, paper in columns)]
-    body = []
-    for line in view.lines:
-        cells = [EMPTY if line.labels[name] is None else str(line.labels[name]) for name in view.labels]
-        for column, paper in columns:
-            digits = digits_of(view, column.metric)
-            if paper:
-                cells.append(paper_text(line.paper.get(column.name), digits))
-            else:
-                cells.append(cell_text(line.cells.get(column.name), digits))
-        body.append(cells)
+    heads, body = grid(view)
     print_table(heads, body, title=f"{view.id}: {view.title}", right=len(view.labels))
     for note in footnotes(view):
         print(f"  {note}")
@@ -143,10 +153,13 @@ def run_item(folder: Path, row: store.Row | None, item: str) -> str:
     if item == "artifacts":
         found = sorted(path for path in (folder / "artifacts").rglob("*") if path.is_file())
         return "\n".join(f"{path.stat().st_size:>12,}  {store.shown(path)}" for path in found) or "none"
+    known = [*files, "artifacts"]
     registry.names()
     module = f"effml.experiments.{folder.parent.name}.show"
     if importlib.util.find_spec(module) is not None:
-        return importlib.import_module(module).show(folder, item)
-    known = [*files, "artifacts"]
+        try:
+            return importlib.import_module(module).show(folder, item)
+        except UserError as error:
+            raise UserError(f"{error}; or of every run {', '.join(known)}") from None
     close = nearest(item, known)
     raise UserError(f"{folder.parent.name} runs have no item '{item}'; there is {', '.join(close or known)}")
