@@ -14,7 +14,9 @@ def table(
     what: Annotated[
         str, typer.Argument(help="EXPERIMENT.TABLE, EXPERIMENT, all, or verdicts.", autocompletion=complete.tables)
     ] = "all",
-    format: Annotated[str, typer.Option("--format", help="md, latex, csv or json.")] = "md",
+    format: Annotated[
+        str | None, typer.Option("--format", help="md, latex, csv or json; default md, on a terminal cut to its width.")
+    ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Fail (exit 5) when a committed table differs from its rows.")
     ] = False,
@@ -29,9 +31,10 @@ def table(
     from effml.experiments.core import committed, store, verdicts
     from effml.experiments.core.places import results_root
     from effml.experiments.core.render import FORMATS, render
+    from effml.experiments.core.report import print_view
     from effml.experiments.core.tables import build
 
-    if format not in FORMATS:
+    if format is not None and format not in FORMATS:
         raise UserError(f"unknown format '{format}'; there is {', '.join(FORMATS)}")
     root = results_root(results)
     if what == "verdicts":
@@ -46,4 +49,9 @@ def table(
         return
     for index, (experiment, chosen) in enumerate(wanted):
         view = build(experiment, chosen, store.all_rows(root, experiment.name), smoke=smoke)
-        print(("\n" if index and format == "md" else "") + render(view, format), end="")
+        if index and format in (None, "md"):
+            print()
+        if format is None:
+            print_view(view)
+        else:
+            print(render(view, format), end="")

@@ -114,7 +114,10 @@ def print_run(experiment: Experiment, row: store.Row, folder: Path) -> None:
     """The tables of one run, and where it lies."""
     for table in experiment.tables:
         if any(table.holds(item["table"], item["metric"]) for item in row["measurements"]):
-            print_view(build(experiment, table, [{**row, "status": "ok"}], smoke=True))
+            view = build(experiment, table, [{**row, "status": "ok"}], smoke=True)
+            view.missing = list  # told by `effml table`, not after every run
+            view.lines = [line for line in view.lines if line.cells]
+            print_view(view)
             print()
     artifacts = sorted(path for path in (folder / "artifacts").rglob("*") if path.is_file()) if folder.is_dir() else []
     seconds = row["time"]["wall_seconds"]
@@ -130,10 +133,8 @@ def print_run(experiment: Experiment, row: store.Row, folder: Path) -> None:
 
 
 def print_view(view: View) -> None:
-    """One table: rich on a terminal, Markdown when piped. What is missing is told by `effml table`, not after every run."""
-    view.missing = list
-    view.lines = [line for line in view.lines if line.cells]
-    if not sys.stdout.isatty():
+    """One table: cut to the width of a terminal, Markdown when piped."""
+    if not sys.stdout.isatty() or not view.lines:
         print(markdown(view), end="")
         return
     heads, body = grid(view)
