@@ -30,7 +30,7 @@ def maxk(x: Float[Tensor, "N H"], k: int, *, backend: str | None = None) -> Cbsr
     Args:
         x: `[N, H]` float32, bfloat16, float16 or float64, of any strides; H at most 32,768.
         k: values to keep, in `1 .. H`. `k = H` keeps everything: the layer is then linear.
-        backend: `"reference"`, `"numba"` (CPU), `"triton"` or `"cuda"` (GPU); default by device. Never another one instead.
+        backend: `"reference"`, `"numba"` (CPU), `"triton"` (GPU); default by device. Never another one instead.
 
     Returns:
         The kept values in CBSR form, of x's dtype.

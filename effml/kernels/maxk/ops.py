@@ -17,8 +17,7 @@ from torch import Tensor
 from effml.kernels.csr import Csr
 from effml.kernels.maxk.cbsr import index_dtype
 
-BACKENDS = ("reference", "numba", "triton", "cuda")
-_MODULES = {"reference": "reference", "numba": "cpu", "triton": "gpu", "cuda": "cuda"}
+BACKENDS = {"reference": "reference", "numba": "cpu", "triton": "gpu"}  # name: module
 
 
 def resolve(backend: str | None, device: torch.device) -> str:
@@ -32,14 +31,14 @@ def resolve(backend: str | None, device: torch.device) -> str:
     if backend not in BACKENDS:
         raise ValueError(f"no MaxK back end is called {backend!r}; there are {', '.join(BACKENDS)}")
     interpreted = backend == "triton" and os.environ.get("TRITON_INTERPRET") == "1"
-    home = {"numba": "cpu", "triton": "cuda", "cuda": "cuda"}.get(backend, device.type)
+    home = {"numba": "cpu", "triton": "cuda"}.get(backend, device.type)
     if device.type != home and not interpreted:
         raise ValueError(f"the {backend} back end works on {home} tensors, not on {device.type} ones")
     return backend
 
 
 def _module(backend: str) -> ModuleType:
-    return importlib.import_module(f"effml.kernels.maxk.{_MODULES[backend]}")
+    return importlib.import_module(f"effml.kernels.maxk.{BACKENDS[backend]}")
 
 
 def _adjacency(indptr: Tensor, indices: Tensor, weights: Tensor | None, columns: int, key: int) -> Csr:

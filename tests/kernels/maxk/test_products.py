@@ -1,5 +1,7 @@
 """`A @ CBSR` and its sampled gradient: against float64, against each other (adjoint), and on graphs that break kernels."""
 
+import importlib.util
+
 import numpy as np
 import pytest
 import torch
@@ -18,6 +20,11 @@ def instructions(request, monkeypatch):
         monkeypatch.setattr(vectors, "supported", lambda: False)
     elif not vectors.supported():
         pytest.skip("no AVX-512 here")
+
+
+def test_every_back_end_that_can_be_named_is_there():
+    for name, module in ops.BACKENDS.items():
+        assert importlib.util.find_spec(f"effml.kernels.maxk.{module}") is not None, name
 
 
 def scaled_error(result, exact, scale):
