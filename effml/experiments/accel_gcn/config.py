@@ -61,7 +61,7 @@ class Config:
     def scale(self, graph: str) -> float:
         """The share of a generated graph that is kept; 1 for the others."""
         edges = EDGES.get(graph, 0) if graph in TWINS or graph.endswith("-synthetic") else 0
-        return min(1.0, round(self.max_edges / edges, 3)) if edges else 1.0
+        return min(1.0, max(0.001, round(self.max_edges / edges, 3))) if edges else 1.0
 
     def edges(self, graphs: list[str]) -> float:
         return sum(EDGES.get(graph, 1e6) * self.scale(graph) for graph in self.named(graphs))
@@ -80,7 +80,7 @@ def _cost(config: Config) -> Cost:
     return Cost(seconds, 1e9 + 60 * largest + 40 * largest * max(config.widths, default=0) / 8, "timed; run it alone")
 
 
-_PLACE = ("graph", "scale", "d")
+_PLACE = ("graph", "scale", "d", "dtype")
 _LAST = {"graph": [*TWINS, *OTHERS, MEAN]}
 
 EXPERIMENT = Experiment(
@@ -115,16 +115,19 @@ EXPERIMENT = Experiment(
     ),
     tables=(
         Table("kernel", "Sparse times dense: speedup over torch CSR", rows=_PLACE, columns="provider",
-              metrics=("speedup",), fill="effml run accel_gcn suite=kernel graphs=[{graph}] widths=[{d}]", order=_LAST,
+              metrics=("speedup",), fill="effml run accel_gcn suite=kernel graphs=[{graph}] widths=[{d}] dtype={dtype}",
+              order=_LAST,
               note="rows: equal rows for each worker, one row at a time. groups: neighbour groups added up atomically, "
-              "as GNNAdvisor does. Both are re-implementations. The paper's numbers are means over D = 16 to 128 on its GPU."),
+              "as GNNAdvisor does. Both are re-implementations. Halves on a CPU, where torch multiplies none: its product in "
+              "fp32 with the conversions of a call there and back. The paper's numbers are means over D = 16 to 128 on its GPU."),
         Table("roofline", "The product under its roof", rows=_PLACE, order=_LAST,
               metrics=("seconds", "bandwidth", "roofline_share", "in_order", "speedup_best", "speedup_given", "error_max"),
-              fill="effml run accel_gcn suite=kernel graphs=[{graph}] widths=[{d}]",
+              fill="effml run accel_gcn suite=kernel graphs=[{graph}] widths=[{d}] dtype={dtype}",
               note="roofline_share above 1: caches, which the copy rate does not know. in_order above 1: faster than with rows "
                    "of x taken in memory order."),
         Table("ablation", "What each idea does here: time without it, over time with it", rows=_PLACE, columns="variant",
-              metrics=("relative",), fill="effml run accel_gcn suite=ablation ablation.graphs=[{graph}]", order=_LAST),
+              metrics=("relative",), fill="effml run accel_gcn suite=ablation ablation.graphs=[{graph}] dtype={dtype}",
+              order=_LAST),
         Table("partition", "Blocks against groups for warps", rows=("graph",), order=_LAST,
               metrics=("rows", "nonzeros", "blocks", "groups_64", "groups_32", "metadata_bytes", "metadata_share"),
               fill="effml run accel_gcn suite=partition graphs=[{graph}]", digits=9,

@@ -23,8 +23,9 @@ def providers(adj: Csr, dtype: torch.dtype, wanted: Iterable[str]) -> dict[str, 
     makers: dict[str, Callable[[], Product]] = {
         "effml": lambda: lambda x: spmm(adj, x),
         "torch": lambda: _torch(adj, dtype),
-        "pyg": lambda: _pyg(adj),
     }
+    if multiplied_by_torch(adj, dtype):
+        makers["pyg"] = lambda: _pyg(adj)
     if single and not cuda:
         makers |= {"torch reduce": lambda: _torch_reduce(adj, dtype), "scipy": lambda: _scipy(adj)}
     if single or cuda:
@@ -40,8 +41,25 @@ def torch_csr(adj: Csr, dtype: torch.dtype) -> Tensor:
 
 
 def _torch(adj: Csr, dtype: torch.dtype) -> Product:
-    matrix = torch_csr(adj, dtype)
-    return lambda x: matrix @ x
+    if multiplied_by_torch(adj, dtype):
+        matrix = torch_csr(adj, dtype)
+        return lambda x: matrix @ x
+    single = torch_csr(adj, torch.float32)
+    return lambda x: (single @ x.float()).to(dtype)
+
+
+def torch_into(adj: Csr, x: Tensor, out: Tensor) -> Callable[[], object]:
+    """torch's product written to a result that is there, in the best form for `x`'s dtype."""
+    if multiplied_by_torch(adj, x.dtype):
+        matrix = torch_csr(adj, x.dtype)
+        return lambda: torch.mm(matrix, x, out=out)
+    single, wide, given = torch_csr(adj, torch.float32), x.float(), out.float()
+    return lambda: out.copy_(torch.mm(single, wide.copy_(x), out=given))
+
+
+def multiplied_by_torch(adj: Csr, dtype: torch.dtype) -> bool:
+    """Whether torch has a sparse product of this dtype: none of halves on a CPU."""
+    return adj.device.type != "cpu" or dtype in (torch.float32, torch.float64)
 
 
 def _torch_reduce(adj: Csr, dtype: torch.dtype) -> Product:

@@ -20,7 +20,7 @@ from effml.experiments.accel_gcn.ablation import FULL, variants
 from effml.experiments.accel_gcn.config import MEAN, TWINS, Config
 from effml.experiments.accel_gcn.exact import exact
 from effml.experiments.accel_gcn.graphs import Case, load
-from effml.experiments.accel_gcn.providers import LIBRARIES, Product, providers, torch_csr
+from effml.experiments.accel_gcn.providers import LIBRARIES, Product, providers, torch_into
 from effml.experiments.core.measure import Timing, copy_bandwidth, interleave, roof_share, synchronize
 from effml.experiments.core.run import Run
 from effml.kernels import Csr, spmm
@@ -55,7 +55,7 @@ def kernel(config: Config, run: Run, bandwidth: float) -> None:
             errors = _errors(config, case, x, calls)
             named = {provider: partial(call, x) for provider, call in calls.items()}
             times = interleave({**named, **_kernels_alone(case.adj, x)}, rounds=config.rounds, device=run.device)
-            speedups[name, d] = _record_product(run, case, x, times, errors, bandwidth)
+            speedups[name, d] = _record_product(config, run, case, x, times, errors, bandwidth)
     _record_means(run, config, speedups)
 
 
@@ -77,19 +77,25 @@ def _kernels_alone(adj: Csr, x: Tensor) -> dict:
         from effml.kernels.spmm import gpu as backend  # type: ignore[no-redef]
     in_order = torch.arange(adj.nnz, device=adj.device).remainder_(max(1, adj.columns)).to(torch.int32)
     stream = Csr(adj.indptr, in_order, None, adj.columns)
-    matrix, out = torch_csr(adj, x.dtype), x.new_empty(adj.rows, x.shape[1])
+    out = x.new_empty(adj.rows, x.shape[1])
     return {
-        "torch, given": lambda: torch.mm(matrix, x, out=out),
+        "torch, given": torch_into(adj, x, out),
         "effml, given": lambda: backend.multiply_into(adj, x, out),
         "in order": lambda: backend.multiply_into(stream, x, out),
     }
 
 
 def _record_product(
-    run: Run, case: Case, x: Tensor, times: dict[str, Timing], errors: dict[str, float], bandwidth: float
+    config: Config,
+    run: Run,
+    case: Case,
+    x: Tensor,
+    times: dict[str, Timing],
+    errors: dict[str, float],
+    bandwidth: float,
 ) -> dict[str, float]:
     """Records one graph at one width; returns each provider's speedup over torch."""
-    labels, speedups = {**case.labels, "d": x.shape[1]}, {}
+    labels, speedups = {**case.labels, "d": x.shape[1], "dtype": config.dtype}, {}
     for provider in errors:
         ratio = times[provider].speedup_over(times["torch"])
         speedups[provider] = ratio.median
@@ -116,20 +122,20 @@ def _record_product(
 
 def _record_means(run: Run, config: Config, speedups: dict[tuple[str, int], dict[str, float]]) -> None:
     """Geometric means: each graph's over the widths, each width's over the graphs, and all."""
+
+    def record(provider: str, graph: str, scale: float | str, d: int | str, values: list[float]) -> None:
+        labels: dict[str, Any] = {"graph": graph, "scale": scale, "d": d, "dtype": config.dtype, "provider": provider}
+        run.record("kernel", labels, "speedup", statistics.geometric_mean(values))
+
     for provider in dict.fromkeys(name for found in speedups.values() for name in found):
         of = {key: found[provider] for key, found in speedups.items() if provider in found}
         for name in dict.fromkeys(name for name, _ in of):
             scale = config.scale(name)
-            _record_mean(run, provider, name, scale, "mean", [value for key, value in of.items() if key[0] == name])
+            record(provider, name, scale, "mean", [value for key, value in of.items() if key[0] == name])
         if len({name for name, _ in of}) > 1:
             for d in config.widths:
-                _record_mean(run, provider, MEAN, "", d, [value for key, value in of.items() if key[1] == d])
-            _record_mean(run, provider, MEAN, "", "mean", list(of.values()))
-
-
-def _record_mean(run: Run, provider: str, graph: str, scale: float | str, d: int | str, values: list[float]) -> None:
-    labels: dict[str, Any] = {"graph": graph, "scale": scale, "d": d, "provider": provider}
-    run.record("kernel", labels, "speedup", statistics.geometric_mean(values))
+                record(provider, MEAN, "", d, [value for key, value in of.items() if key[1] == d])
+            record(provider, MEAN, "", "mean", list(of.values()))
 
 
 def ablation(config: Config, run: Run) -> None:
@@ -148,7 +154,7 @@ def ablation(config: Config, run: Run) -> None:
             times = interleave(calls, rounds=config.rounds, device=run.device)
             for variant, timing in times.items():
                 ratio = timing.ratio(times[FULL])
-                labels = {**case.labels, "d": d, "variant": variant}
+                labels = {**case.labels, "d": d, "dtype": config.dtype, "variant": variant}
                 run.record("ablation", labels, "relative", ratio.median, samples=ratio.samples)
 
 

@@ -9,7 +9,7 @@ from effml.experiments.accel_gcn import gcn
 from effml.experiments.accel_gcn.ablation import FULL, variants
 from effml.experiments.accel_gcn.config import EXPERIMENT, PROVIDERS, TWINS, Config, GraphData
 from effml.experiments.accel_gcn.exact import exact
-from effml.experiments.accel_gcn.providers import providers
+from effml.experiments.accel_gcn.providers import providers, torch_into
 from effml.experiments.core.paper import published
 from effml.kernels.spmm.partition import PUBLISHED, partition
 from tests.kernels.spmm.cases import heavy_tailed
@@ -71,6 +71,18 @@ def test_every_provider_multiplies_rightly(d):
         assert truth.error(call(x)) < 2e-6, name
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_halves_have_a_baseline_where_torch_multiplies_none(dtype):
+    adj = heavy_tailed(400, 300, hub=5000)
+    x = torch.randn(300, 33).to(dtype)
+    calls, given = providers(adj, dtype, PROVIDERS), torch.empty(400, 33, dtype=dtype)
+    assert set(calls) == {"effml", "torch"}
+    torch_into(adj, x, given)()
+    truth = exact(adj, x)
+    for product in (*(call(x) for call in calls.values()), given):
+        assert product.dtype == dtype and truth.error(product) < torch.finfo(dtype).eps
+
+
 def test_errors_see_one_wrong_number_and_one_missing():
     adj, x = heavy_tailed(40, 30), torch.randn(30, 3)
     truth = exact(adj, x)
@@ -113,6 +125,7 @@ def test_large_graphs_are_scaled_and_real_ones_never():
     config = Config(max_edges=1_000_000)
     assert config.scale("pubmed") == 1 and config.scale("ppa") == pytest.approx(1e6 / 42_463_862, abs=5e-4)
     assert config.scale("reddit") == 1 and config.scale("reddit-synthetic") < 0.01
+    assert Config(max_edges=1000).scale("reddit-synthetic") == 0.001, "never nothing"
     assert Config(dataset=GraphData(name="twin-am")).named(["yelp"]) == ["am"]
 
 
