@@ -37,6 +37,15 @@ def test_twin_has_exactly_the_degrees_and_no_column_twice():
     assert torch.corrcoef(torch.stack((popularity, adjacency.degrees.double())))[0, 1] > 0.8
 
 
+def test_rows_that_want_every_column_are_filled():
+    count = torch.tensor([600, 599, *[3] * 598])
+    adjacency = twins.twin(count, torch.Generator().manual_seed(0))
+    assert torch.equal(adjacency.degrees, count)
+    for row, wanted in enumerate(count[:3].tolist()):
+        columns = adjacency.indices[adjacency.indptr[row] : adjacency.indptr[row + 1]]
+        assert (columns.diff() > 0).all() and len(columns) == wanted
+
+
 @pytest.mark.parametrize("name", ["am", "yeast", "youtube"])
 def test_twin_at_a_small_scale_keeps_rows_and_mean_degree(name):
     graph = registry.load(f"twin-{name}", scale=0.01).value

@@ -65,7 +65,7 @@ def twin(count: Tensor, generator: torch.Generator) -> Csr:
     """A square pattern whose row `i` has exactly `count[i]` distinct columns, drawn in proportion to `count`.
 
     Columns that a row drew twice are drawn again, uniformly after the first few rounds: a row that wants a large share
-    of all columns would wait too long for unpopular ones.
+    of all columns would wait too long for unpopular ones. One that wants nearly all is at last given some that it lacks.
     """
     nodes, total = len(count), int(count.sum())
     indptr = torch.zeros(nodes + 1, dtype=torch.int64, device=count.device)
@@ -81,7 +81,7 @@ def twin(count: Tensor, generator: torch.Generator) -> Csr:
         torch.eq(settled[1:], settled[:-1], out=again[1:])
         keys[active] = settled
         if not again.any():
-            return Csr(indptr, (keys - rows * nodes).to(torch.int32), None, nodes)
+            break
         places = active[again]
         of = rows[places]
         if attempt < 3:
@@ -92,4 +92,13 @@ def twin(count: Tensor, generator: torch.Generator) -> Csr:
         unsettled = torch.zeros(nodes, dtype=torch.bool, device=count.device)
         unsettled[of] = True
         active = active[unsettled[rows[active]]]
-    raise RuntimeError(f"rows of up to {int(count.max()):,} distinct columns among {nodes:,} were not filled")
+    else:
+        for row in of.unique().tolist():
+            first, end = int(indptr[row]), int(indptr[row + 1])
+            drawn = (keys[first:end] - row * nodes).unique()
+            lacks = (
+                torch.ones(nodes, dtype=torch.bool, device=count.device).index_fill_(0, drawn, False).nonzero()[:, 0]
+            )
+            some = torch.randperm(len(lacks), generator=generator, device=count.device)[: end - first - len(drawn)]
+            keys[first:end] = torch.cat([drawn, lacks[some]]).sort().values + row * nodes
+    return Csr(indptr, (keys - rows * nodes).to(torch.int32), None, nodes)
