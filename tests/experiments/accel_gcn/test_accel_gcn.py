@@ -124,8 +124,8 @@ def test_aggregations_have_one_gradient():
 def test_large_graphs_are_scaled_and_real_ones_never():
     config = Config(max_edges=1_000_000)
     assert config.scale("pubmed") == 1 and config.scale("ppa") == pytest.approx(1e6 / 42_463_862, abs=5e-4)
-    assert config.scale("reddit") == 1 and config.scale("reddit-synthetic") < 0.01
-    assert Config(max_edges=1000).scale("reddit-synthetic") == 0.001, "never nothing"
+    assert config.scale("reddit") == 1 and config.scale("reddit-synthetic") == 0.01
+    assert Config(max_edges=1000).scale("products-synthetic") == 0.001, "never nothing"
     assert Config(dataset=GraphData(name="twin-am")).named(["yelp"]) == ["am"]
 
 
