@@ -154,7 +154,9 @@ class Csr:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
             csr = (matrix.coalesce() if matrix.layout == torch.sparse_coo else matrix).to_sparse_csr()
-        return Csr(csr.crow_indices().long(), csr.col_indices().int(), csr.values(), matrix.shape[1])
+        # Copies: torch.compile cannot follow a view into a sparse tensor.
+        pattern = csr.crow_indices().long().clone(), csr.col_indices().int().clone()
+        return Csr(*pattern, csr.values().clone(), matrix.shape[1])
 
     @staticmethod
     def from_edge_index(

@@ -84,9 +84,16 @@ _forward.register_autograd(_differentiate, setup_context=_save)
 
 def _axes(z: Tensor) -> list[int]:
     """An order of the axes, batch first, in which `z` lies contiguous in memory; the given one where there is none."""
+    given = list(range(z.dim()))
+    last = [0, *given[2:], 1]  # channels_last; named, since torch.compile cannot sort strides that it does not know
+    for order in (given, last):
+        if z.permute(order).is_contiguous():
+            return order
+    if torch.compiler.is_compiling():
+        return given
     strides = z.stride()
-    order = [0, *sorted(range(1, z.dim()), key=lambda axis: (-strides[axis], axis))]
-    return order if z.permute(order).is_contiguous() else list(range(z.dim()))
+    order = [0, *sorted(given[1:], key=lambda axis: (-strides[axis], axis))]
+    return order if z.permute(order).is_contiguous() else given
 
 
 def gated_polynomial(
@@ -98,7 +105,7 @@ def gated_polynomial(
         z: pre-activations `[batch, *site]`, float64, float32, or half (computed in float32); any memory layout, of
             which batch-outermost ones (contiguous, channels_last) are not copied.
         keep: gate in [0, 1], broadcastable to `site`: `[C, H, W]` per pixel, `[C, 1, 1]` per channel, `[V]` per node of
-            `[.., V]`, `[]` for all. With 0 and 1 nothing of the other branch is computed, not even its overflow.
+            `[.., V]`, `[]` for all. With 0 and 1 the other branch adds nothing where z is finite.
         coefficients: `[1..3, *group]`: c0, c1, c2 with `group` broadcastable to `site`.
 
     Returns:
@@ -110,6 +117,10 @@ def gated_polynomial(
     """
     if not all(isinstance(given, Tensor) for given in (z, keep, coefficients)):
         raise TypeError("z, keep and coefficients must be torch tensors")
+    if not z.dim() or not coefficients.dim():
+        raise ValueError(
+            f"z must be [batch, *site] and coefficients [terms, *group], got {[*z.shape]} and {[*coefficients.shape]}"
+        )
     site = z.shape[1:]
     if not (z.is_floating_point() and keep.is_floating_point() and coefficients.is_floating_point()):
         raise TypeError(

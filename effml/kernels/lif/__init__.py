@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from effml.kernels.devices import check_triton
 from effml.kernels.spiking.surrogate import Surrogate, surrogate_of
 
 __all__ = ["RESETS", "lif"]
@@ -41,18 +42,26 @@ def lif(
         ValueError: no time step, a state of another shape, an unknown reset or backend, a surrogate without a name.
         TypeError: another dtype, such as that of autocast.
     """
+    if not isinstance(x, Tensor):
+        raise TypeError(f"x must be a torch tensor, got {type(x).__name__}")
     if x.dtype not in (torch.float32, torch.float64):
         raise TypeError(f"lif takes float32 or float64, got {x.dtype}; under autocast convert with .float()")
     if x.ndim < 1 or x.shape[0] == 0:
         raise ValueError(f"x has no time step: {[*x.shape]}; pass [T, ...] with at least one")
-    if state is not None and (state.shape != x.shape[1:] or state.dtype != x.dtype):
-        raise ValueError(f"state {[*state.shape]} {state.dtype} must match a step of x: {[*x.shape[1:]]} {x.dtype}")
+    if state is not None and (state.shape != x.shape[1:] or state.dtype != x.dtype or state.device != x.device):
+        raise ValueError(
+            f"state {[*state.shape]} {state.dtype} on {state.device} must match a step of x: {[*x.shape[1:]]} {x.dtype} "
+            f"on {x.device}"
+        )
+    if isinstance(beta, Tensor) and beta.numel() != 1:
+        raise ValueError(f"beta must be a number or a scalar tensor, got {[*beta.shape]}")
     if reset not in RESETS:
         raise ValueError(f"reset '{reset}' is none of {', '.join(RESETS)}")
     surrogate = surrogate or surrogate_of(None)
     if not surrogate.in_kernels:
         raise ValueError("lif takes the surrogates that have a name; step snntorch's Leaky for any other callable")
     backend = backend or {"cpu": "numba", "cuda": "triton"}.get(x.device.type, "torch")
+    check_triton(backend, x, "numba")
     beta = torch.as_tensor(beta, dtype=x.dtype, device=x.device)
     flat = None if state is None else state.flatten()
     spikes, last = _lif(

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from numbers import Integral
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from effml.kernels.csr import Csr
 from effml.kernels.maxk import ops
-from effml.kernels.maxk.cbsr import VALUE_DTYPES, Cbsr, index_dtype
+from effml.kernels.maxk.cbsr import VALUE_DTYPES, Cbsr, check_places, index_dtype
 from effml.kernels.maxk.partition import EdgeGroups, edge_groups
 
 __all__ = ["Cbsr", "EdgeGroups", "edge_groups", "maxk", "spgemm", "sspmm"]
@@ -53,7 +52,7 @@ def maxk(x: Float[Tensor, "N H"], k: int, *, backend: str | None = None) -> Cbsr
         raise ValueError(f"k must be in 1..{columns} (the columns of x), got {k}")
     index_dtype(columns)  # refuses what a 16-bit index cannot reach
     values, index = ops.select(x, k, backend)
-    return Cbsr(values, index, columns)
+    return Cbsr(values, index, columns, checked=True)
 
 
 def spgemm(adj: Csr, x: Cbsr, *, backend: str | None = None) -> Float[Tensor, "M H"]:
@@ -72,7 +71,8 @@ def spgemm(adj: Csr, x: Cbsr, *, backend: str | None = None) -> Float[Tensor, "M
         their last bits vary from run to run; on CPU results are the same every time.
 
     Raises:
-        ValueError: `adj.columns` and `x.rows` differ, the devices differ, or the adjacency's weights require a gradient.
+        ValueError: `adj.columns` and `x.rows` differ, the devices differ, a place of x lies outside its columns, or the
+            adjacency's weights require a gradient.
         TypeError: x is not in CBSR form, or adj no Csr.
     """
     if not isinstance(x, Cbsr):
@@ -80,6 +80,7 @@ def spgemm(adj: Csr, x: Cbsr, *, backend: str | None = None) -> Float[Tensor, "M
             f"x must be in CBSR form, as maxk(x, k) returns it, got {type(x).__name__}; spmm takes dense ones"
         )
     _check(adj, x.rows, x.device)
+    x.check_places()
     return ops.spgemm(adj, x.values, x.index, x.columns, backend)
 
 
@@ -104,6 +105,8 @@ def sspmm(
             ascend.
         TypeError: `index` is not of the dtype that H columns call for, or grad not floating point.
     """
+    if not isinstance(grad, Tensor) or not isinstance(index, Tensor) or index.dim() != 2:
+        raise TypeError("grad and index must be torch tensors, index [N, k]")
     _check(adj, index.shape[0], grad.device)
     if grad.dim() != 2 or grad.shape[0] != adj.rows:
         raise ValueError(f"grad must be [{adj.rows}, H], a row for each row of A, got {tuple(grad.shape)}")
@@ -112,22 +115,8 @@ def sspmm(
         raise TypeError(f"the index of a matrix of {grad.shape[1]} columns is {wanted}, got {index.dtype}")
     if not grad.is_floating_point():
         raise TypeError(f"grad must be floating point, got {grad.dtype}")
-    _check_places(index, grad.shape[1])
+    check_places(index, grad.shape[1])
     return ops.sspmm(adj, grad, index, backend)
-
-
-def _check_places(index: Tensor, columns: int) -> None:
-    """Places outside the row would be read from another row, or from outside the matrix."""
-    if not index.numel():
-        return
-    if index.device.type == "cpu":
-        low, high = (int(end) for end in index.aminmax())
-        if low < 0 or high >= columns:
-            raise ValueError(f"index has places from {low} to {high}, and grad {columns} columns")
-    else:
-        torch._assert_async(
-            ((index >= 0) & (index < columns)).all()
-        )  # the device stops at it; asking it now would stall the queue
 
 
 def _check(adj: Csr, rows: int, device: object) -> None:

@@ -5,7 +5,7 @@ Holds the form and its invariants; knows nothing of how rows are chosen or multi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float, Int
@@ -49,6 +49,8 @@ class Cbsr:
     values: Float[Tensor, "rows k"]
     index: Int[Tensor, "rows k"]
     columns: int
+    checked: bool = field(default=False, repr=False)
+    """Whether the places are known to lie within the columns, as those that `maxk` chose do."""
 
     def __post_init__(self) -> None:
         if self.values.dtype not in VALUE_DTYPES:
@@ -91,12 +93,12 @@ class Cbsr:
 
     def with_values(self, values: Tensor) -> Cbsr:
         """The same pattern with other values, such as the same ones after dropout."""
-        return Cbsr(values, self.index, self.columns)
+        return Cbsr(values, self.index, self.columns, self.checked)
 
     def to(self, target: torch.device | str | torch.dtype) -> Cbsr:
         """A copy on another device, or with values of another dtype."""
         index = self.index if isinstance(target, torch.dtype) else self.index.to(target)
-        return Cbsr(self.values.to(target), index, self.columns)
+        return Cbsr(self.values.to(target), index, self.columns, self.checked)
 
     def check(self) -> None:
         """Raise ValueError unless columns are distinct, ascending and within `0 .. columns - 1` (reads all of it)."""
@@ -106,8 +108,27 @@ class Cbsr:
         if bool((wide[:, 1:] <= wide[:, :-1]).any()):
             raise ValueError("the columns of each row must be distinct and ascending")
 
+    def check_places(self) -> None:
+        """Raise ValueError where a place lies outside the columns: kernels would read and write there. Once a matrix."""
+        if not self.checked and not torch.compiler.is_compiling():
+            check_places(self.index, self.columns)
+            self.checked = True
+
     def to_dense(self) -> Float[Tensor, "rows columns"]:
         """The dense matrix, zero where nothing is stored; differentiable in `values`."""
         from effml.kernels.maxk import ops
 
+        self.check_places()
         return ops.unpack(self.values, self.index, self.columns)
+
+
+def check_places(index: Int[Tensor, "rows k"], columns: int) -> None:
+    """Raise ValueError where a place lies outside `0 .. columns - 1`; on a GPU the device stops at it, without waiting."""
+    if not index.numel():
+        return
+    if index.device.type == "cpu":
+        low, high = (int(end) for end in index.aminmax())
+        if low < 0 or high >= columns:
+            raise ValueError(f"index has places from {low} to {high}, and the matrix {columns} columns")
+    else:
+        torch._assert_async(((index >= 0) & (index < columns)).all())  # asking the device now would stall its queue

@@ -10,13 +10,13 @@ token at a time with the state updated in place (generation). Rotations, norms a
 from __future__ import annotations
 
 import itertools
-import os
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from effml.kernels.devices import check_triton
 from effml.kernels.retention import operator, reference
 
 BACKENDS = ("auto", "triton", "chunk", "parallel", "recurrent")
@@ -105,7 +105,7 @@ def retention_step(
         state: `[B, H, K, V]`, float32 or float64, contiguous; as returned by `retention(..., return_state=True)`.
         q, k: `[B, H, K]`, already rotated if the model rotates.
         v: `[B, H, V]`.
-        log_gamma: `[H]`, as for `retention`.
+        log_gamma: `[H]`, as for `retention`; that it is at most 0 is not checked at every step.
         scale: factor on the output, default `K ** -0.5`.
 
     Raises:
@@ -176,8 +176,7 @@ def _count_sequences(q: Tensor, cu_seqlens: Tensor) -> int:
 
 
 def _check_triton(q: Tensor, v: Tensor, chunk: int) -> None:
-    if q.device.type == "cpu" and os.environ.get("TRITON_INTERPRET") != "1":
-        raise ValueError('the "triton" back end needs tensors on a GPU; on the CPU use backend="chunk"')
+    check_triton("triton", q, "chunk")
     if q.dtype == torch.float64:
         raise TypeError('the "triton" back end has no float64; use backend="chunk"')
     if max(q.shape[-1], v.shape[-1]) > 256:

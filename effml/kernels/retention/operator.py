@@ -139,6 +139,8 @@ def _check_step(state: Tensor, q: Tensor, k: Tensor, v: Tensor, log_gamma: Tenso
         raise RuntimeError("retention_step has no gradient: decode under torch.no_grad(), train with retention")
     if state.dtype not in (torch.float32, torch.float64):
         raise TypeError(f"state must be float32 or float64, got {state.dtype}")
+    if log_gamma.dtype not in (torch.float32, torch.float64) or not q.is_floating_point():
+        raise TypeError(f"q must be floating point and log_gamma float32 or float64; got {q.dtype}, {log_gamma.dtype}")
     if state.dim() != 4:
         raise ValueError(f"state, the first argument, must be [B, H, K, V]; got {[*state.shape]}")
     if not state.is_contiguous():

@@ -28,7 +28,7 @@ def recurrent(
     state: Float[Tensor, "B H K V"],
 ) -> tuple[Float[Tensor, "B T H V"], Float[Tensor, "B H K V"]]:
     """The definition, one token after the other."""
-    gamma = log_gamma.exp().to(q.dtype)[:, None, None]
+    gamma = log_gamma.to(torch.promote_types(q.dtype, log_gamma.dtype)).exp().to(q.dtype)[:, None, None]
     outputs = []
     for n in range(q.shape[1]):
         state = gamma * state + k[:, n, :, :, None] * v[:, n, :, None, :]

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from effml.kernels.devices import check_triton
 from effml.kernels.spiking.bits import pack_bits, packed_width, unpack_bits
 from effml.kernels.spiking.operator import node_backward, node_forward, node_input
 from effml.kernels.spiking.rule import MODES, Rule
@@ -70,6 +71,7 @@ def revlif(
     """
     rule = rule or Rule()
     _check(x, state, split_dim)
+    check_triton(backend, x, "numba")
     if not torch.compiler.is_compiling():
         rule.check_couplings(_known(alpha), _known(beta))
     split_dim %= x.ndim
@@ -83,12 +85,14 @@ def revlif(
 
 
 def _check(x: Tensor, state: Tensor | None, split_dim: int) -> None:
+    if not isinstance(x, Tensor):
+        raise TypeError(f"x must be a torch tensor, got {type(x).__name__}")
     if x.dtype not in (torch.float32, torch.float64):
         raise TypeError(
             f"revlif takes float32 or float64, got {x.dtype}: its inverse divides rounding errors by alpha at every "
             "step; under autocast convert with .float() and call it inside torch.autocast(..., enabled=False)"
         )
-    if x.ndim < 2 or split_dim % x.ndim == 0:
+    if x.ndim < 2 or not -x.ndim <= split_dim < x.ndim or split_dim % x.ndim == 0:
         raise ValueError(f"x must be [T, ...] with a channel axis other than 0, got {[*x.shape]} split at {split_dim}")
     if x.shape[0] == 0:
         raise ValueError(f"x has no time step: {[*x.shape]}; pass at least one")

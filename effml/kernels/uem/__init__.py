@@ -5,12 +5,11 @@ The map itself is never written: an exit decision needs one number a sample.
 
 from __future__ import annotations
 
-import os
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from effml.kernels.devices import check_triton
 from effml.kernels.uem.reference import mean_uncertainty as reference
 
 BACKENDS = ("auto", "triton", "reference")
@@ -63,8 +62,7 @@ def mean_uncertainty(
     with torch.no_grad():
         if backend == "triton" and wide:
             raise TypeError('the "triton" back end has no float64; use backend="reference"')
-        if backend == "triton" and not tokens.is_cuda and os.environ.get("TRITON_INTERPRET") != "1":
-            raise ValueError('the "triton" back end needs tensors on a GPU; on the CPU use backend="reference"')
+        check_triton(backend, tokens, "reference")
         if backend == "triton" or (backend == "auto" and tokens.is_cuda and not wide):
             from effml.kernels.uem import gpu
 

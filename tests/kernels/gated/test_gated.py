@@ -119,7 +119,10 @@ def test_custom_op_obeys_torch():
 def test_compiles_whole():
     z, keep, coefficients = draw(4, (5, 4, 3), (5, 4, 3), (5, 1, 1))
     compiled = torch.compile(gated_polynomial, fullgraph=True, backend="aot_eager")
-    torch.testing.assert_close(compiled(z, keep, coefficients), gated_polynomial(z, keep, coefficients), rtol=0, atol=0)
+    for layout in (torch.contiguous_format, torch.channels_last):
+        given = z.to(memory_format=layout)
+        expected = gated_polynomial(given, keep, coefficients)
+        torch.testing.assert_close(compiled(given, keep, coefficients), expected, rtol=0, atol=0)
 
 
 def test_other_devices_compute_the_formula():
@@ -132,6 +135,7 @@ def test_other_devices_compute_the_formula():
         (torch.ones(5, 4, 3, dtype=torch.bool), torch.ones(3, 5, 1, 1), TypeError, r"bool mask with .float\(\)"),
         (torch.ones(5, 4, 3), torch.ones(4, 5, 1, 1), ValueError, "degree 0 to 2"),
         (torch.ones(4, 4, 3), torch.ones(3, 5, 1, 1), ValueError, "do not broadcast to the site shape"),
+        (torch.ones(5, 4, 3), torch.tensor(1.0), ValueError, r"coefficients \[terms, \*group\]"),
     ],
 )
 def test_wrong_arguments_are_named(keep, coefficients, error, words):

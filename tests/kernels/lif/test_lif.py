@@ -91,6 +91,9 @@ def test_what_cannot_work_is_refused():
         (lambda: lif(torch.zeros(2, 3), torch.zeros(4)), ValueError, "must match a step"),
         (lambda: lif(torch.zeros(2, 3), reset="soft"), ValueError, "none of subtract"),
         (lambda: lif(torch.zeros(2, 3), backend="jax"), ValueError, "none of torch, numba"),
+        (lambda: lif(torch.zeros(2, 3), torch.zeros(3, device="meta")), ValueError, "on meta must match a step"),
+        (lambda: lif(torch.zeros(2, 3), beta=torch.rand(3)), ValueError, "a number or a scalar tensor"),
+        (lambda: lif([1.0]), TypeError, "must be a torch tensor"),
     ]:
         with pytest.raises(error, match=words):
             call()

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from effml.kernels.csr import Csr
-from effml.kernels.maxk import avx512, cpu, maxk, ops, reference, spgemm, sspmm, vectors
+from effml.kernels.maxk import Cbsr, avx512, cpu, maxk, ops, reference, spgemm, sspmm, vectors
 from tests.kernels.maxk.graphs import WEIGHTINGS, heavy_tailed, of_degrees, random_graph
 
 BACKENDS = ["reference", "numba"]
@@ -292,10 +292,19 @@ def test_kinds_of_argument_are_named():
         spgemm(torch.eye(2), maxk(x, 2))
 
 
+@pytest.mark.parametrize("place", [-1, 30_000])
+def test_places_beyond_the_columns_never_reach_a_kernel(place):
+    adj = random_graph()
+    index = torch.full((adj.columns, 4), place, dtype=torch.int16)
+    for product in (lambda x: spgemm(adj, x), Cbsr.to_dense):
+        with pytest.raises(ValueError, match="and the matrix 257 columns"):
+            product(Cbsr(torch.ones(adj.columns, 4), index, 257))
+
+
 def test_places_beyond_the_gradient_are_refused():
     adj = random_graph()
     index = maxk(torch.randn(adj.columns, 16), 4).index
-    with pytest.raises(ValueError, match="and grad 3 columns"):
+    with pytest.raises(ValueError, match="and the matrix 3 columns"):
         sspmm(adj, torch.randn(adj.rows, 3), index)
     with pytest.raises(TypeError, match="grad must be floating point"):
         sspmm(adj, torch.ones(adj.rows, 16, dtype=torch.int32), index)

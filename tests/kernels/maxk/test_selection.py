@@ -144,7 +144,7 @@ def test_back_end_that_cannot_run_here_is_an_error_and_not_another_ones_work():
     x = torch.randn(3, 16)
     with pytest.raises(ValueError, match="triton back end works on cuda"):
         maxk(x, 2, backend="triton")
-    with pytest.raises(ValueError, match="reference, numba, triton, cuda"):
+    with pytest.raises(ValueError, match="reference, numba, triton"):
         maxk(x, 2, backend="nubma")
     with pytest.raises(TypeError, match="floating"):
         maxk(x.int(), 2)

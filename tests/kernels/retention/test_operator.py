@@ -114,6 +114,13 @@ def test_step_refuses_a_state_it_cannot_update_in_place():
         retention_step(state, q[:, 0], k, v[:, 0], decays(2))
 
 
+def test_the_references_are_exact_whatever_the_dtype_of_the_decays():
+    q, k, v = torch.randn(3, 1, 200, 2, 8, dtype=torch.float64)
+    found = [retention(q, k, v, decays(2).float(), backend=name) for name in ("recurrent", "parallel", "chunk")]
+    for other in found[1:]:
+        torch.testing.assert_close(found[0], other, rtol=1e-12, atol=1e-12)
+
+
 def test_step_loses_no_gradient_silently():
     (q, k, v, state), _ = problem(1, 1, 2, 4, 4, torch.float32)
     q.requires_grad_()

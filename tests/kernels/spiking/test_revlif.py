@@ -218,6 +218,8 @@ def test_what_cannot_work_is_refused():
         (lambda: revlif(ok, alpha=0.25, rule=Rule(mode="exact")), ValueError, "alpha must be 0.5"),
         (lambda: revlif(ok, beta=0.3, rule=Rule(mode="exact")), ValueError, "power of two"),
         (lambda: revlif(ok, backend="cuda"), ValueError, "none of torch, numba, triton"),
+        (lambda: revlif(ok, split_dim=9), ValueError, "split at 9"),
+        (lambda: revlif([1.0]), TypeError, "must be a torch tensor"),
         (lambda: Rule(tau=0.5), ValueError, "at least 1"),
         (lambda: Rule(mode="bit"), ValueError, "none of paper, bits"),
         (lambda: surrogate_of("arctan"), ValueError, "none of atan"),

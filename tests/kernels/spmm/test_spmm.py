@@ -178,6 +178,14 @@ def test_torch_accepts_the_operator():
     torch.library.opcheck(torch.ops.effml.sddmm.default, (torch.randn(9, 5), x, adj.indptr, adj.indices, 7, adj.key))
 
 
+def test_matrices_of_torch_compile():
+    dense = (torch.rand(30, 30) < 0.2).float()
+    x = torch.randn(30, 4)
+    compiled = torch.compile(spmm, fullgraph=True, backend="aot_eager")
+    for matrix in (dense, dense.to_sparse_csr(), dense.to_sparse_coo()):
+        torch.testing.assert_close(compiled(Csr.from_torch(matrix), x), dense @ x)
+
+
 def test_compiled_whole_gives_the_same_numbers():
     layer = torch.nn.Linear(6, 4)
 
