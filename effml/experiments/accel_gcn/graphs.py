@@ -31,4 +31,4 @@ def load(run: Run, config: Config, name: str) -> Case:
         graph = run.load(config.dataset, **options)
     else:
         graph = run.load(f"twin-{name}" if name in TWINS else name, **options)
-    return Case(name, scale, graph.adjacency.with_values(None).to(run.device))
+    return Case(graph.name if name == "file" else name, scale, graph.adjacency.with_values(None).to(run.device))

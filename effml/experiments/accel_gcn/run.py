@@ -55,7 +55,7 @@ def kernel(config: Config, run: Run, bandwidth: float) -> None:
             errors = _errors(config, case, x, calls)
             named = {provider: partial(call, x) for provider, call in calls.items()}
             times = interleave({**named, **_kernels_alone(case.adj, x)}, rounds=config.rounds, device=run.device)
-            speedups[name, d] = _record_product(config, run, case, x, times, errors, bandwidth)
+            speedups[case.name, d] = _record_product(config, run, case, x, times, errors, bandwidth)
     _record_means(run, config, speedups)
 
 

@@ -113,6 +113,13 @@ class Config:
             for name in names:
                 if name not in known:
                     raise UserError(f"{key}: no graph is called '{name}'; there are {', '.join(known)}")
+        for suite, key, names in (
+            ("kernel", "kernel.graphs=[dataset]", self.kernel.graphs),
+            ("profile", "profile.graph=dataset", [self.profile.graph]),
+        ):
+            asked = self.dataset.name
+            if self.suite == suite and asked != LEARNABLE[0] and not {"dataset", asked} & set(names):
+                raise UserError(f"suite={suite} measures on {', '.join(names)}; for dataset={asked} add {key}")
         if self.suite in ("profile", "all") and max(self.profile.ks) > self.model.hidden:
             raise UserError(f"profile.ks holds {max(self.profile.ks)}, more than model.hidden={self.model.hidden}")
 
@@ -207,7 +214,7 @@ EXPERIMENT = Experiment(
               metrics=("accuracy", "micro_f1", "roc_auc", "delta"), digits=4, order=_K_ORDER,
               fill="effml run maxk suite=train --dataset {dataset} model.kind={model}",
               note="k is `model.k`; relu starts from the same weights. k = hidden would be linear up to its norms."),
-        Table("kernel", "Products with the graph, H = 256", rows=("graph", "op", "k", "provider"),
+        Table("kernel", "Products with the graph", rows=("graph", "op", "k", "provider"),
               metrics=("speedup", "over_dense", "over_gnnadvisor", "byte_ratio", "seconds", "edge_rate", "roof_share",
                        "scaled_error"),
               order={**_K_ORDER, "op": ["selection", "unpack", "forward", "backward", "layer"]},

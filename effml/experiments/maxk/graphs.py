@@ -23,8 +23,13 @@ def learnable(config: Config, run: Run) -> Graph:
     graph: Graph = run.load(config.dataset, **_drawn_where(run, config.dataset.name))
     if graph.x is None or graph.y is None or graph.train is None:
         raise UserError(
-            f"data set {graph.name} has no features, classes or splits to train on; use it with suite=kernel"
+            f"data set {graph.name} has no features, classes or splits to train on; "
+            "use it with suite=kernel kernel.graphs=[dataset]"
         )
+    return _fitting(graph, config, run)
+
+
+def _fitting(graph: Graph, config: Config, run: Run) -> Graph:
     most = config.train.max_edges
     if run.device.type == "cpu" and graph.num_edges > most:
         # Both ends of an edge must be drawn: edges fall with the square of the share of nodes.
@@ -38,7 +43,7 @@ def learnable(config: Config, run: Run) -> Graph:
 def structure(config: Config, run: Run, name: str, sizes: dict[str, Any]) -> Graph:
     """A graph to multiply by, on the run's device; `dataset` means the run's own data set."""
     if name == "dataset":
-        return learnable(config, run)
+        return _fitting(run.load(config.dataset, **_drawn_where(run, config.dataset.name)), config, run)
     options: dict[str, Any] = {}
     if name == "chung-lu":
         options = {"n": sizes["nodes"], "edges": sizes["edges"]}

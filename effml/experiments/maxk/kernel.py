@@ -131,7 +131,9 @@ class Bench:
         for provider, timing in zip(providers, timings.values(), strict=True):
             self._record(op, provider, timing, timings)
         best = min(timing.median for timing in timings.values())
-        self.run.log(f"{self.graph} {op}: {len(timings)} providers, fastest {best * 1e3:.0f} ms")
+        kept = {str(provider.k) for provider in providers} - {"dense"}
+        of = f", k = {kept.pop()}" if len(kept) == 1 else ""
+        self.run.log(f"{self.graph} {op}{of}: {len(timings)} providers, fastest {best * 1e3:.3g} ms")
 
     def _record(self, op: str, provider: Provider, timing: Timing, timings: Mapping[str, Timing]) -> None:
         labels = {"graph": self.graph, "op": op, "k": provider.k, "provider": provider.name}

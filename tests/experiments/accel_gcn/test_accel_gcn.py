@@ -142,3 +142,12 @@ def test_published_figures_stand_in_cells_that_runs_can_fill():
 @pytest.mark.parametrize("name", interpreted_tests(INTERPRETED))
 def test_gpu_baselines_interpreted(name):
     check_interpreted(INTERPRETED, name)
+
+
+def test_graphs_of_ones_own_keep_their_names(effml, tmp_path):
+    (tmp_path / "mine.txt").write_text("".join(f"{i} {(i * 7 + 1) % 40}\n{i} {(i + 3) % 40}\n" for i in range(40)))
+    words = ["dataset=file", f"dataset.path={tmp_path / 'mine.txt'}", "suite=kernel", "widths=[4]"]
+    graphs = {
+        m["labels"]["graph"] for m in cells(effml.row("accel_gcn", "--preset", "smoke", *words), "kernel", "speedup")
+    }
+    assert graphs == {"mine.txt"}

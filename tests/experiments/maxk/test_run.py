@@ -90,6 +90,8 @@ def test_profile_composes_what_it_measured(smoke):
         (["model.k=300"], 2, "model.hidden=256"),
         (["kernel.graphs=[chunglu]"], 2, "chung-lu"),
         (["suite=kernel", "kernel.ks=[512]"], 2, "kernel.hidden=256"),
+        (["suite=kernel", "--dataset", "cora"], 2, "add kernel.graphs=[dataset]"),
+        (["suite=profile", "--dataset", "cora"], 2, "add profile.graph=dataset"),
         (["--dataset", "reddit-synthetic", "dataset.scale=1.5"], 2, "0 to 1"),
     ],
 )
@@ -97,3 +99,12 @@ def test_a_mistake_is_one_clear_line(effml, words, code, said):
     ended = effml("run", "maxk", *words)
     assert ended.code == code and said in ended.err and "Traceback" not in ended.err
     assert not (effml.results / "runs").exists(), "nothing is written for a run that never started"
+
+
+def test_kernels_take_a_graph_without_labels(effml, tmp_path):
+    (tmp_path / "mine.txt").write_text("".join(f"{i} {(i * 7 + 1) % 40}\n{i} {(i + 3) % 40}\n" for i in range(40)))
+    own = ["dataset=file", f"dataset.path={tmp_path / 'mine.txt'}"]
+    row = effml.row("maxk", "--preset", "smoke", *own, "suite=kernel", "kernel.graphs=[dataset]")
+    assert {m["labels"]["graph"] for m in row["measurements"] if m["table"] == "kernel"} == {"mine.txt"}
+    ended = effml("run", "maxk", "--preset", "smoke", *own, "suite=train")
+    assert ended.code == 2 and "kernel.graphs=[dataset]" in ended.err
