@@ -47,7 +47,8 @@ def reproduce(
     results: Results = None,
 ) -> None:
     """Run a row's exact config again: the same, the same within noise, or different (exit 5), and what has changed since."""
-    from effml.errors import Differs
+    from effml.cli.run import check_given
+    from effml.errors import Differs, UserError
     from effml.experiments.core import registry, store
     from effml.experiments.core.compare import changed
     from effml.experiments.core.compare import compare as judge
@@ -58,8 +59,11 @@ def reproduce(
 
     root = results_root(results)
     old = store.find_row(root, run)
+    if old["status"] != "ok":
+        raise UserError(f"{old['run_id']} has not ended well ({old['status']}): there is nothing to reproduce")
     experiment = registry.get(old["experiment"])
     resolved = from_values(experiment, old["config"], overrides or [], old.get("preset", "default"))
+    check_given(experiment, resolved.config, root)
     kind = old["device"]["kind"]
     with display() as shown:
         new, _ = execute(Request(resolved, old["seed"], "auto" if kind == "unknown" else kind, root), shown)

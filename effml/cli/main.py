@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import signal
@@ -10,9 +11,10 @@ import sys
 import typer
 
 from effml.cli import compare, data, describe, doctor, figures, listing, run, show, status, sweep, table
-from effml.errors import Outcome, RunInterrupted
+from effml.errors import MissingRequirement, Outcome, RunInterrupted
 
 INTERRUPTED = RunInterrupted.code
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 app = typer.Typer(
     name="effml",
@@ -61,7 +63,7 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         code = command(sys.argv[1:])
-        _flush()
+        code = _flush(code)
     except KeyboardInterrupt:  # pressed again while the first press was being reported
         code = INTERRUPTED
     if code == INTERRUPTED:
@@ -69,12 +71,16 @@ def main() -> None:
     sys.exit(code)
 
 
-def _flush() -> None:
-    """What is left goes out now, where a reader that has left is no error."""
+def _flush(code: int) -> int:
+    """What is left goes out now, where a reader that has left is no error; returns the exit code."""
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            print(f"effml: cannot write: {error.strerror}; make room and give the command again", file=sys.stderr)
+            return MissingRequirement.code
+    return code
 
 
 def command(words: list[str]) -> int:
@@ -99,6 +105,9 @@ def command(words: list[str]) -> int:
     except Exception as error:
         if os.environ.get("EFFML_TRACEBACK"):
             raise
+        if isinstance(error, OSError) and error.errno in FULL:
+            print(f"effml: cannot write: {error.strerror}; make room and give the command again", file=sys.stderr)
+            return MissingRequirement.code
         print(f"effml: {type(error).__name__}: {error} (a bug; --traceback shows where)", file=sys.stderr)
         return 1
     return 0

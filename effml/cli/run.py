@@ -42,7 +42,7 @@ def run(
         return
     root = results_root(results)
     _writable(root)
-    _check_given(chosen, resolved.config, root, resume)
+    check_given(chosen, resolved.config, root, resume)
     if cost is not None and cost.seconds >= LONG_SECONDS:
         print(f"expected on two cores: {_cost_line(cost)}", file=sys.stderr)
 
@@ -80,7 +80,7 @@ def _cost_line(cost: Any) -> str:
     return f"about {minutes}{memory}" + (f" ({cost.why})" if cost.why else "")
 
 
-def _check_given(experiment: Any, config: Any, root: Path, resume: str | None) -> None:
+def check_given(experiment: Any, config: Any, root: Path, resume: str | None = None) -> None:
     """Refuse an absent file or run before anything heavy is imported."""
     from effml.experiments.core import store
 

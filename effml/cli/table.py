@@ -47,10 +47,16 @@ def table(
     if check:
         committed.check(root, wanted)
         return
+    if format == "json" and len(wanted) > 1:
+        views = [build(e, chosen, store.all_rows(root, e.name), smoke=smoke) for e, chosen in wanted]
+        print("[" + ",\n".join(render(view, format).rstrip() for view in views) + "]")
+        return
     for index, (experiment, chosen) in enumerate(wanted):
         view = build(experiment, chosen, store.all_rows(root, experiment.name), smoke=smoke)
         if index and format in (None, "md"):
             print()
+        if format == "csv" and len(wanted) > 1:
+            print(f"# {view.id}: {view.title}")
         if format is None:
             print_view(view)
         else:

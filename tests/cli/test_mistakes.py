@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -23,6 +24,8 @@ import yaml
         (["run", "toy", "model.k=300"], 2, ["model.k=300 is out of range", "1 to 256"]),
         (["run", "toy", "model.kind=gnc"], 2, ["model.kind=gnc is not allowed", "did you mean gcn"]),
         (["run", "toy", "model.rate=nan"], 2, ["model.rate"]),
+        (["run", "toy", "model.rate=inf"], 2, ["model.rate", "no finite number"]),
+        (["run", "maxk", "--dataset", "graph-file"], 2, ["dataset=file dataset.path="]),
         (["run", "toy", "model.sizes=[1,0]"], 2, ["model.sizes", "at least 1"]),
         (["run", "toy", "model.sizes=[1,a]"], 2, ["model.sizes", "list of int"]),
         (["run", "toy", "model.kind=gcn", "model.k=200"], 2, ["needs model.kind=sage"]),
@@ -86,6 +89,8 @@ def monkeypatch_path() -> str:
 
 def test_failed_run_leaves_a_whole_row_with_the_log(effml):
     effml("run", "toy", "end=raise")
+    assert "ValueError: the toy was told to raise" in effml("show", "last").err
+    assert "nothing to reproduce" in effml("reproduce", "last").err
     ended = effml("show", "last", "row")
     assert '"status": "failed"' in ended.out and '"class": "ValueError"' in ended.out
     assert "Traceback" in effml("show", "last", "log").out
@@ -102,6 +107,14 @@ def test_a_package_that_is_not_installed_is_a_requirement(tmp_path):
 def test_paths_need_no_quotes_of_their_own(effml, path):
     ended = effml("run", "maxk", "dataset=file", f"dataset.path={path}", "--dry-run")
     assert ended.code == 0 and yaml.safe_load(ended.out)["dataset"]["path"] == path
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_full_disk_is_told_as_one():
+    with open("/dev/full", "w") as full:
+        words = [sys.executable, "-m", "effml", "table", "maxk"]
+        ended = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert ended.returncode == 4 and "cannot write" in ended.stderr and "bug" not in ended.stderr
 
 
 @pytest.mark.parametrize("words", [["list"], ["table", "maxk"]])

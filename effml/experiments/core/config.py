@@ -158,6 +158,8 @@ def check_dataset(experiment: Experiment, name: str) -> None:
     allowed = [*experiment.datasets, *registry.dataset_settings(experiment.name)]
     if name not in allowed and name != "file":
         listed = [*dict.fromkeys(allowed), "file"]
+        if name.endswith("-file"):
+            raise UserError(f"data of your own are dataset=file dataset.path=..., not dataset={name}")
         error = unknown("data set", name, listed)
         raise UserError(f"{error}; {experiment.name} takes {', '.join(listed)}")
 

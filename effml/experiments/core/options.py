@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import types
 import typing
 from dataclasses import dataclass
@@ -117,8 +118,8 @@ def check_value(option: Option, value: Any) -> None:
             hint = f"; did you mean {close[0]}?" if close else ""
             raise UserError(f"{option.key}={item} is not allowed; expected {option.expected()}{hint}")
         if isinstance(item, int | float) and not isinstance(item, bool):
-            if item != item:
-                raise UserError(f"{option.key}={item} is not a number; expected {option.expected()}")
+            if not math.isfinite(item):
+                raise UserError(f"{option.key}={item} is no finite number; expected {option.expected()}")
             below = option.low is not None and item < option.low
             above = option.high is not None and item > option.high
             if below or above:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from effml.experiments.core.paper import Published
+from effml.experiments.core.spec import DIVERGED
 from effml.experiments.core.tables import SHOWN, Cell, Column, Line, View
 
 FORMATS = ("md", "latex", "csv", "json")
@@ -120,6 +121,12 @@ def footnotes(view: View) -> list[str]:
         notes.append("Mean ± standard deviation (number of seeds), without one where all seeds agree.")
     if view.devices:
         notes.append("Measured on " + "; ".join(view.devices) + ".")
+    cells = [cell for line in view.lines for cell in line.cells.values()]
+    if also := sorted({text for cell in cells for text in cell.also}):
+        more = " and more" if len(also) > SHOWN else ""
+        notes.append(f"The newest settings are shown; the same was also measured with {', '.join(also[:SHOWN])}{more}.")
+    if diverged := sum(cell.note.startswith(DIVERGED) for cell in cells):
+        notes.append(f"{diverged} of {len(cells)} cells: {DIVERGED}.")
     papers = [entry for line in view.lines for entry in line.paper.values() if entry.value is not None]
     if papers:
         notes.append("Paper: " + sources(entry.source for entry in papers) + ".")

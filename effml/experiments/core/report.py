@@ -125,6 +125,8 @@ def print_run(experiment: Experiment, row: store.Row, folder: Path) -> None:
         f"{row['status']} in {seconds:.1f} s, seed {row['seed']}, {row['device']['name']}: {store.shown(folder)}",
         file=sys.stderr,
     )
+    if row["error"]:
+        print(f"{row['error']['class']}: {row['error']['message']}", file=sys.stderr)
     if artifacts:
         names = ", ".join(str(path.relative_to(folder)) for path in artifacts[:8])
         print(

@@ -20,7 +20,7 @@ import numpy as np
 from effml.errors import MissingRequirement
 from effml.experiments.core import devices
 from effml.experiments.core.seeding import derive, seed_torch
-from effml.experiments.core.spec import Dataset, Experiment
+from effml.experiments.core.spec import DIVERGED, Dataset, Experiment
 
 if TYPE_CHECKING:
     import torch
@@ -76,6 +76,8 @@ class Run:
         self._log = open(folder / "log.txt", "a", encoding="utf-8")  # noqa: SIM115 - lives as long as the run
         self._metrics = open(folder / "metrics.jsonl", "a", encoding="utf-8")  # noqa: SIM115
         self._lock = threading.Lock()
+        self.diverged = False
+        """Whether a loss of this run was not finite: its later measurements say so."""
 
     @cached_property
     def device(self) -> Any:
@@ -163,6 +165,8 @@ class Run:
             measurement["samples"] = [float(sample) for sample in samples]
         if number is not None and not math.isfinite(number):
             note = f"the value was {number}" + (f"; {note}" if note else "")
+        if self.diverged:
+            note = DIVERGED + (f"; {note}" if note else "")
         if note:
             measurement["note"] = note
         with self._lock:
@@ -170,6 +174,10 @@ class Run:
 
     def step(self, **metrics: float | int | str) -> None:
         """Append one line to metrics.jsonl: training curves and the like."""
+        loss = metrics.get("loss")
+        if isinstance(loss, float) and not math.isfinite(loss) and not self.diverged:
+            self.diverged = True
+            self.log(f"the loss is {loss}: a training of this run has diverged; a smaller learning rate may help")
         with self._lock:
             self._metrics.write(json.dumps(metrics) + "\n")
             self._metrics.flush()

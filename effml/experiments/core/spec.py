@@ -11,6 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+DIVERGED = "a training of the run diverged"
+"""Begins the note of what was measured after a loss that was not finite."""
+
 
 def option(
     default: Any,

@@ -35,6 +35,8 @@ class Cell:
     runs: list[str] = field(default_factory=list)
     note: str = ""
     samples: list[float] = field(default_factory=list)
+    also: list[str] = field(default_factory=list)
+    """What older configs that gave another value had set otherwise: `train.epochs=2`."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,8 @@ def _by_device(table: Table) -> bool:
 
 
 def _cell(entries: list[tuple[Row, dict[str, Any]]]) -> Cell:
-    winner = max(entries, key=lambda entry: entry[0]["run_id"])[0]["config_hash"]
+    newest_row = max(entries, key=lambda entry: entry[0]["run_id"])[0]
+    winner = newest_row["config_hash"]
     kept = [(row, item) for row, item in entries if row["config_hash"] == winner]
     kept.sort(key=lambda entry: entry[0]["seed"])
     values = [item["value"] for _, item in kept if item["value"] is not None]
@@ -166,7 +169,28 @@ def _cell(entries: list[tuple[Row, dict[str, Any]]]) -> Cell:
         runs=[row["run_id"] for row, _ in kept],
         note=next((item["note"] for _, item in kept if item.get("note")), ""),
         samples=samples,
+        also=sorted(
+            {text for row, item in entries if item["value"] not in values for text in _otherwise(newest_row, row)}
+        ),
     )
+
+
+def _otherwise(newest_row: Row, row: Row) -> Iterator[str]:
+    """Settings of `row` that differ; not lists and the suite, which tell what else a run measured."""
+    if row["config_hash"] == newest_row["config_hash"]:
+        return
+    now = dict(_flat(newest_row.get("config", {})))
+    for key, value in _flat(row.get("config", {})):
+        if key in now and now[key] != value and key != "suite" and not isinstance(value, list):
+            yield f"{key}={value}"
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
 
 
 def _columns(

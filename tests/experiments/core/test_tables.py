@@ -52,6 +52,17 @@ def test_a_table_may_show_more_of_another():
     assert [column.name for column in wide.columns] == ["steps"] and wide.lines[0].cells["steps"].value == 7
 
 
+def test_older_settings_with_another_result_are_named():
+    def of(value, rate, **more):
+        config = {"suite": "train", "model": {"rate": rate, "sizes": [1]}}
+        return {**row(value, **more), "config": config}
+
+    old = {"hash": "b" * 64, "run": "20250101T000000"}
+    assert "also measured with model.rate=0.1." in render(cells(of(0.5, 0.2), of(0.4, 0.1, **old))[1], "md")
+    for same in (of(0.5, 0.1, **old), of(0.4, 0.2)):
+        assert "also measured" not in render(cells(of(0.5, 0.2), same)[1], "md")
+
+
 def test_sources_name_each_work_once():
     assert sources(["B, table 2", "A", "B, abstract", "B, table 2"]) == "A; B: abstract / table 2"
 
