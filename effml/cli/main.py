@@ -78,9 +78,14 @@ def _flush(code: int) -> int:
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):
-            print(f"effml: cannot write: {error.strerror}; make room and give the command again", file=sys.stderr)
-            return MissingRequirement.code
+            return _cannot_write(error)
     return code
+
+
+def _cannot_write(error: OSError) -> int:
+    remedy = "; make room and give the command again" if error.errno in FULL else ""
+    print(f"effml: cannot write: {error.strerror}{remedy}", file=sys.stderr)
+    return MissingRequirement.code
 
 
 def command(words: list[str]) -> int:
@@ -106,8 +111,7 @@ def command(words: list[str]) -> int:
         if os.environ.get("EFFML_TRACEBACK"):
             raise
         if isinstance(error, OSError) and error.errno in FULL:
-            print(f"effml: cannot write: {error.strerror}; make room and give the command again", file=sys.stderr)
-            return MissingRequirement.code
+            return _cannot_write(error)
         print(f"effml: {type(error).__name__}: {error} (a bug; --traceback shows where)", file=sys.stderr)
         return 1
     return 0

@@ -47,15 +47,15 @@ def table(
     if check:
         committed.check(root, wanted)
         return
-    if format == "json" and len(wanted) > 1:
-        views = [build(e, chosen, store.all_rows(root, e.name), smoke=smoke) for e, chosen in wanted]
+    several = len(wanted) > 1
+    views = (build(e, chosen, store.all_rows(root, e.name), smoke=smoke) for e, chosen in wanted)
+    if format == "json" and several:
         print("[" + ",\n".join(render(view, format).rstrip() for view in views) + "]")
         return
-    for index, (experiment, chosen) in enumerate(wanted):
-        view = build(experiment, chosen, store.all_rows(root, experiment.name), smoke=smoke)
+    for index, view in enumerate(views):
         if index and format in (None, "md"):
             print()
-        if format == "csv" and len(wanted) > 1:
+        if several and format == "csv":
             print(f"# {view.id}: {view.title}")
         if format is None:
             print_view(view)

@@ -121,7 +121,8 @@ EXPERIMENT = Experiment(
               order=_LAST,
               note="rows: equal rows for each worker, one row at a time. groups: neighbour groups added up atomically, "
               "as GNNAdvisor does. Both are re-implementations. Halves on a CPU, where torch multiplies none: its product in "
-              "fp32 with the conversions of a call there and back. The paper's numbers are means over D = 16 to 128 on its GPU."),
+              "fp32 with the conversions of a call there and back. The paper's numbers are means over D = 16 to 128 on its GPU; "
+              "their dtype is not transcribed, they stand beside fp32."),
         Table("roofline", "The product under its roof", rows=_PLACE, order=_LAST,
               metrics=("seconds", "bandwidth", "roofline_share", "in_order", "speedup_best", "speedup_given", "error_max"),
               fill="effml run accel_gcn suite=kernel graphs=[{graph}] widths=[{d}] dtype={dtype}",

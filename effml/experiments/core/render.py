@@ -115,13 +115,13 @@ def grid(view: View) -> tuple[list[str], list[list[str]]]:
 
 def footnotes(view: View) -> list[str]:
     """What the marks mean, where it was measured, what the paper's numbers are, what is missing."""
-    used = {cell.evidence for line in view.lines for cell in line.cells.values()}
+    cells = [cell for line in view.lines for cell in line.cells.values()]
+    used = {cell.evidence for cell in cells}
     notes = [f"{MARKS[kind]} {MEANING[kind]}." for kind in MEANING if kind in used]
-    if any(cell.sd is not None for line in view.lines for cell in line.cells.values()):
+    if any(cell.sd is not None for cell in cells):
         notes.append("Mean ± standard deviation (number of seeds), without one where all seeds agree.")
     if view.devices:
         notes.append("Measured on " + "; ".join(view.devices) + ".")
-    cells = [cell for line in view.lines for cell in line.cells.values()]
     if also := sorted({text for cell in cells for text in cell.also}):
         more = " and more" if len(also) > SHOWN else ""
         notes.append(f"The newest settings are shown; the same was also measured with {', '.join(also[:SHOWN])}{more}.")
